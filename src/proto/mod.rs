@@ -1,0 +1,1 @@
+//! bytes <-> Request and framing; no I/O, no clock, no Python.

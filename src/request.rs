@@ -1,0 +1,108 @@
+//! `Request`: one parsed request head, as ranges into the bytes that it came in.
+//!
+//! Both protocols make the same `Request`. It owns no bytes: the connection's buffer holds them until
+//! dispatch, the slot holds a copy afterwards, and the ranges are right in both because they count
+//! from the first byte of the head.
+
+/// A range of bytes that counts from the first byte of the request head.
+/// A head is at most 65,535 bytes (uWSGI: `buffer-size` is a 16-bit number).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Range {
+    pub start: u16,
+    pub len: u16,
+}
+
+impl Range {
+    /// The range that starts at `start` and has `len` bytes.
+    pub fn new(start: usize, len: usize) -> Range {
+        debug_assert!(start + len <= usize::from(u16::MAX), "BUG: a head is bounded by 64 KiB");
+        Range { start: start as u16, len: len as u16 }
+    }
+
+    /// The bytes of this range in `head`; empty when `head` is too short for it.
+    pub fn of(self, head: &[u8]) -> &[u8] {
+        head.get(self.start.into()..usize::from(self.start) + usize::from(self.len)).unwrap_or(&[])
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+}
+
+/// One header field (HTTP) or one variable (uwsgi): its name and its value.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Field {
+    pub name: Range,
+    pub value: Range,
+}
+
+/// What a request's `fields` are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fields {
+    /// HTTP header fields, names as the peer wrote them: environ keys are made from them.
+    #[default]
+    Headers = 0,
+    /// uwsgi variables: names are environ keys already, all of environ is in them.
+    Vars = 1,
+}
+
+/// How the request's body is delimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Body {
+    #[default]
+    None,
+    /// Exactly this many bytes follow the head.
+    Length(u64),
+    /// RFC 9112, 7.1: chunked transfer coding follows the head.
+    Chunked,
+}
+
+/// The HTTP version of the request line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Version {
+    Http10 = 0,
+    #[default]
+    Http11 = 1,
+}
+
+/// One request head.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Bytes of the head, the blank line (or the packet header) included.
+    pub head_len: usize,
+    pub method: Range,
+    /// The raw request target, `REQUEST_URI`. Absolute-form keeps path and query only.
+    pub target: Range,
+    /// The raw path, still percent-encoded over HTTP.
+    pub path: Range,
+    /// The query without its `?`.
+    pub query: Range,
+    /// The Host field, or the authority of an absolute-form target (RFC 9112, 3.2.2).
+    pub host: Range,
+    pub version: Version,
+    /// The path holds a `%` and must be decoded.
+    pub path_is_encoded: bool,
+    pub kind: Fields,
+    pub fields: Vec<Field>,
+    pub body: Body,
+    /// The connection may carry another request (never over uwsgi).
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` (RFC 9110, 10.1.1).
+    pub expects_continue: bool,
+    /// uwsgi: the two modifiers of the packet header; 0 over HTTP.
+    pub modifier1: u8,
+    pub modifier2: u8,
+}
+
+impl Request {
+    /// Makes this `Request` ready for the next head and keeps its memory.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Request { fields, ..Request::default() };
+    }
+}
