@@ -10,3 +10,16 @@ pub mod options;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod request;
+#[cfg(feature = "server")]
+pub mod handoff;
+pub mod sys;
+#[cfg(feature = "server")]
+pub mod python;
+#[cfg(feature = "server")]
+pub mod log;
+#[cfg(feature = "server")]
+pub mod wsgi;
+#[cfg(feature = "server")]
+pub mod api;
+#[cfg(feature = "server")]
+pub mod shared;

@@ -1,0 +1,284 @@
+//! `Call`: a request that a worker runs. A handle of indices, so it may be kept by Python objects that
+//! outlive the request: `is_current` tells whether it still is this request.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+
+use bytes::Bytes;
+
+use super::region::{Area, Slot};
+use super::window::{self, BodyEnd};
+use super::{Handoff, slot};
+use crate::request::{Field, Range};
+
+/// Bits of a slot's words.
+pub mod flag {
+    /// Request: the fields are uwsgi variables.
+    pub const VARS: u32 = 1;
+    /// Request: HTTP/1.1.
+    pub const HTTP_11: u32 = 2;
+    /// Request: the path must be percent-decoded.
+    pub const PATH_ENCODED: u32 = 4;
+    /// Request: the body lies in a file whose path is in the input window.
+    pub const SPOOLED: u32 = 8;
+
+    /// Response: the head is in the output window.
+    pub const HAS_HEAD: u32 = 1;
+    /// Response: it ended early, the connection must be closed so that the client can tell.
+    pub const CUT: u32 = 2;
+    /// Response: the app gave a Date field.
+    pub const HAS_DATE: u32 = 4;
+    /// Response: the app raised an exception.
+    pub const RAISED: u32 = 8;
+    /// Response: the body is (the rest of) a file.
+    pub const FILE: u32 = 16;
+    /// Response: its length is known though the app gave no Content-Length.
+    pub const LENGTH_KNOWN: u32 = 32;
+}
+
+/// What a worker says of its response's head.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// Bytes of status and header lines at the start of the output.
+    pub head_len: u32,
+    pub status: u16,
+    /// Header lines, for the request log.
+    pub headers: u32,
+    /// The app's Content-Length.
+    pub length: Option<u64>,
+    /// `flag::HAS_DATE` and its like.
+    pub flags: u32,
+}
+
+/// One request that this worker has claimed.
+#[derive(Clone, Copy)]
+pub struct Call {
+    handoff: &'static Handoff,
+    slot: u32,
+    generation: u32,
+    incarnation: u32,
+}
+
+/// The request's head as the worker reads it.
+pub struct Head<'c> {
+    slot: &'c Slot,
+    pub bytes: &'c [u8],
+    pub fields: &'c [Field],
+    pub flags: u32,
+}
+
+impl Head<'_> {
+    fn range(&self, index: usize) -> &[u8] {
+        let packed = self.slot.ranges[index].load(Relaxed);
+        Range { start: (packed >> 16) as u16, len: packed as u16 }.of(self.bytes)
+    }
+
+    pub fn method(&self) -> &[u8] {
+        self.range(0)
+    }
+
+    pub fn target(&self) -> &[u8] {
+        self.range(1)
+    }
+
+    pub fn path(&self) -> &[u8] {
+        self.range(2)
+    }
+
+    pub fn query(&self) -> &[u8] {
+        self.range(3)
+    }
+
+    pub fn host(&self) -> &[u8] {
+        self.range(4)
+    }
+
+    pub fn remote_addr(&self) -> &[u8] {
+        self.range(5)
+    }
+
+    pub fn remote_port(&self) -> &[u8] {
+        self.range(6)
+    }
+
+    pub fn listener(&self) -> usize {
+        self.slot.listener.load(Relaxed) as usize
+    }
+
+    pub fn modifier1(&self) -> u8 {
+        (self.slot.modifiers.load(Relaxed) >> 8) as u8
+    }
+
+    pub fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+impl Call {
+    pub(super) fn new(
+        handoff: &'static Handoff,
+        slot: usize,
+        generation: u32,
+        incarnation: u32,
+    ) -> Call {
+        Call { handoff, slot: slot as u32, generation, incarnation }
+    }
+
+    fn entry(&self) -> &'static Slot {
+        self.handoff.region.slot(self.slot as usize)
+    }
+
+    /// Whether this request still runs here.
+    pub fn is_current(&self) -> bool {
+        let mine = slot::word(self.generation, self.incarnation, slot::RUNNING);
+        self.entry().state.load(Acquire) == mine
+    }
+
+    /// The head. Only while the request is current.
+    pub fn head(&self) -> Head<'static> {
+        let slot = self.entry();
+        let region = self.handoff.region;
+        let len = slot.head_len.load(Relaxed) as usize;
+        let len = len.min(super::HEAD_BYTES_MAX);
+        Head {
+            slot,
+            bytes: region.view(self.slot as usize, Area::Head, 0, len),
+            fields: region.fields(self.slot as usize),
+            flags: slot.flags.load(Relaxed),
+        }
+    }
+
+    /// When the request arrived, microseconds since the epoch.
+    pub fn arrived_us(&self) -> u64 {
+        self.entry().arrived_us.load(Relaxed)
+    }
+
+    /// The body's length; None for a chunked body that has not ended.
+    pub fn body_len(&self) -> Option<u64> {
+        Some(self.entry().body_len.load(Relaxed)).filter(|&len| len != u64::MAX)
+    }
+
+    /// How the body ended, if the shard has seen its end.
+    pub fn body_end(&self) -> Option<BodyEnd> {
+        BodyEnd::from_word(self.entry().input.end.load(SeqCst))
+    }
+
+    /// Body bytes that are here now, at most `max`, in one or two pieces.
+    pub fn body_parts(&self, max: usize) -> (&'static [u8], &'static [u8]) {
+        let input = &self.entry().input;
+        window::parts(self.handoff.region, self.slot as usize, Area::Input, input, max)
+    }
+
+    /// Frees the oldest `len` body bytes for more.
+    pub fn body_consume(&self, len: usize) {
+        let input = &self.entry().input;
+        window::consume(input, len);
+        let roomy = window::space(input) >= super::WINDOW_BYTES / 2;
+        if roomy && input.shard_waits.swap(0, SeqCst) == 1 {
+            self.handoff.notify(self.slot as usize);
+        }
+    }
+
+    /// Sleeps until more of the body is here or it ended. The caller must not hold the GIL.
+    pub fn body_wait(&self) {
+        let input = &self.entry().input;
+        window::worker_wait(self.handoff.region, input, || {
+            window::pending(input) > 0 || input.end.load(SeqCst) != 0 || !self.is_current()
+        });
+    }
+
+    /// Whether the client is gone: what is still written goes nowhere.
+    pub fn is_cancelled(&self) -> bool {
+        self.entry().output.end.load(Acquire) != 0
+    }
+
+    /// Says which worker and core answer, for the request log.
+    pub fn sign(&self, worker: usize, core: usize, app_request: u64) {
+        let entry = self.entry();
+        entry.worker.store(worker as u32 + 1, Relaxed);
+        entry.core.store(core as u32, Relaxed);
+        entry.app_request.store(app_request, Relaxed);
+    }
+
+    /// Says what stands in the head, whose bytes were the first that were written.
+    pub fn set_head(&self, head: ResponseHead) {
+        let entry = self.entry();
+        entry.out_head_len.store(head.head_len, Relaxed);
+        entry.status.store(u32::from(head.status), Relaxed);
+        entry.out_headers.store(head.headers, Relaxed);
+        entry.out_length.store(head.length.unwrap_or(u64::MAX), Relaxed);
+        entry.out_flags.fetch_or(head.flags | flag::HAS_HEAD, AcqRel);
+    }
+
+    /// Adds bits to the response's flags.
+    pub fn set_flags(&self, flags: u32) {
+        self.entry().out_flags.fetch_or(flags, AcqRel);
+    }
+
+    /// Copies what fits now into the output and returns how much that was. Nobody is told yet.
+    pub fn write(&self, bytes: &[u8]) -> usize {
+        if !self.handoff.region.large_is_free(self.slot as usize) {
+            return 0; // The large body before these bytes must be taken first.
+        }
+        let output = &self.entry().output;
+        window::put(self.handoff.region, self.slot as usize, Area::Output, output, bytes)
+    }
+
+    /// Hands over a large body as it is, after all bytes written so far. False if the last one was
+    /// not taken yet, or the workers are processes and must copy.
+    pub fn write_large(&self, body: Bytes) -> Result<(), Bytes> {
+        let region = self.handoff.region;
+        if region.sharing() == crate::sys::Sharing::Processes
+            || !region.large_is_free(self.slot as usize)
+        {
+            return Err(body);
+        }
+        region.put_large(self.slot as usize, body);
+        Ok(())
+    }
+
+    /// Whether large bodies may be handed over as they are.
+    pub fn shares_memory(&self) -> bool {
+        self.handoff.region.sharing() == crate::sys::Sharing::Threads
+    }
+
+    /// Leaves a file as the response's body: `len` bytes from `offset`. In a process the descriptor
+    /// is sent separately.
+    pub fn set_file(&self, fd: i32, offset: u64, len: u64) {
+        let entry = self.entry();
+        entry.file.store(fd as u64, Relaxed);
+        entry.file_offset.store(offset, Relaxed);
+        entry.file_len.store(len, Relaxed);
+        entry.out_flags.fetch_or(flag::FILE, AcqRel);
+    }
+
+    /// The slot and generation, to name this request to its shard in another message.
+    pub fn name(&self) -> (u32, u32) {
+        (self.slot, self.generation)
+    }
+
+    /// Tells the shard that there is output.
+    pub fn publish(&self) {
+        self.handoff.notify(self.slot as usize);
+    }
+
+    /// Sleeps until there is room for output or the client is gone. The caller must not hold the GIL.
+    pub fn output_wait(&self) {
+        let output = &self.entry().output;
+        let region = self.handoff.region;
+        window::worker_wait(region, output, || {
+            let roomy = window::space(output) >= super::WINDOW_BYTES / 2
+                && region.large_is_free(self.slot as usize);
+            roomy || output.end.load(SeqCst) != 0 || !self.is_current()
+        });
+    }
+
+    /// Ends the request: nothing may be written after it.
+    pub fn finish(&self) {
+        let mine = slot::word(self.generation, self.incarnation, slot::RUNNING);
+        let done = slot::word(self.generation, self.incarnation, slot::DONE);
+        let state = &self.entry().state;
+        if state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {
+            self.handoff.notify(self.slot as usize);
+        }
+    }
+}

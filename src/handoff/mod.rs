@@ -1,0 +1,108 @@
+//! What it does: moves a request from a shard to a worker and its response back, over shared memory.
+//! What it does not: sockets, protocols, Python; it never blocks a shard.
+//! Who may call it: shard (queue, ticket), wsgi and api (seat, call), server (to make and stop it).
+//! What it may import: request, sys, std, bytes.
+//!
+//! One request's way: the shard `reserve`s a slot, fills it and `submit`s it; a worker's `Seat`
+//! `claim`s it as a `Call`, answers into the slot's output window and `finish`es; the shard `drain`s
+//! the list of slots with news. The slot's state word is the only truth (`slot.rs`); ring, ready list
+//! and sleeper bits are hints that can be lost with a worker and are mended by `Queue::tick` and
+//! `Queue::reclaim`.
+
+mod call;
+mod queue;
+mod region;
+mod seat;
+mod slot;
+mod ticket;
+mod window;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+pub use call::{Call, Head, ResponseHead, flag};
+pub use queue::{Dispatch, DispatchBody, Queue};
+pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
+pub use seat::Seat;
+pub use ticket::{Progress, Stage, Ticket};
+pub use window::BodyEnd;
+
+use crate::sys::{self, Sharing};
+
+/// The whole crossing: its memory and one doorbell for each shard. Lives as long as the process.
+pub struct Handoff {
+    pub region: &'static Region,
+    bells: Vec<OwnedFd>,
+}
+
+impl Handoff {
+    /// Makes the crossing. Must run before worker processes are forked, which share it.
+    ///
+    /// # Errors
+    /// The kernel's (address space, descriptors).
+    pub fn new(geometry: Geometry, sharing: Sharing) -> io::Result<&'static Handoff> {
+        let region = Region::map(geometry, sharing)?;
+        let bells = (0..geometry.shards).map(|_| sys::eventfd()).collect::<io::Result<_>>()?;
+        Ok(Box::leak(Box::new(Handoff { region, bells })))
+    }
+
+    /// The descriptor that becomes readable when the shard has news and said that it sleeps.
+    pub fn bell(&self, shard: usize) -> RawFd {
+        self.bells[shard].as_raw_fd()
+    }
+
+    /// Wakes a shard, whatever it waits for.
+    pub fn ring(&self, shard: usize) {
+        sys::eventfd_ring(self.bells[shard].as_fd());
+    }
+
+    /// Silences a shard's doorbell; the shard calls it when it wakes.
+    pub fn silence(&self, shard: usize) {
+        sys::eventfd_clear(self.bells[shard].as_fd());
+    }
+
+    /// The shard that a slot belongs to.
+    fn shard_of(&self, slot: usize) -> usize {
+        slot / self.region.geometry().slots_per_shard
+    }
+
+    /// Tells the slot's shard that there is news, and wakes it if it sleeps.
+    fn notify(&self, slot: usize) {
+        use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+        let shard = self.shard_of(slot);
+        let control = self.region.control(shard);
+        let entry = self.region.slot(slot);
+        if entry.listed.swap(1, AcqRel) == 0 {
+            let mut old = control.ready.0.load(Acquire);
+            loop {
+                entry.next.store(old, Relaxed);
+                let new = slot as u32 + 1;
+                match control.ready.0.compare_exchange_weak(old, new, SeqCst, Acquire) {
+                    Ok(_) => break,
+                    Err(now) => old = now,
+                }
+            }
+        }
+        if control.asleep.0.load(SeqCst) == 1 && control.asleep.0.swap(0, SeqCst) == 1 {
+            self.ring(shard);
+        }
+    }
+
+    /// Asks a worker's threads to leave when they are done with what they run.
+    pub fn stop_worker(&self, worker: usize) {
+        use std::sync::atomic::Ordering::SeqCst;
+        self.region.seats(worker).stop.0.store(1, SeqCst);
+        for _ in 0..self.region.geometry().threads {
+            seat::wake_one(self.region, worker);
+        }
+    }
+
+    /// Makes a worker's places ready for a successor of one that has died.
+    pub fn reset_worker(&self, worker: usize) {
+        use std::sync::atomic::Ordering::SeqCst;
+        let seats = self.region.seats(worker);
+        seats.sleepers.0.store(0, SeqCst);
+        seats.waking.0.store(0, SeqCst);
+        seats.stop.0.store(0, SeqCst);
+    }
+}

@@ -1,0 +1,271 @@
+//! The shard's side of the crossing: slots handed out, requests queued, news gathered.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use super::call::flag;
+use super::region::{Area, Region};
+use super::ticket::Ticket;
+use super::window::{self, BodyEnd};
+use super::{Handoff, seat, slot};
+use crate::request::{Fields, Range, Request, Version};
+
+/// A request that is ready for a worker.
+pub struct Dispatch<'a> {
+    pub request: &'a Request,
+    /// The head's bytes; `request`'s ranges count from its first.
+    pub head: &'a [u8],
+    pub remote_addr: &'a [u8],
+    pub remote_port: &'a [u8],
+    /// Index of the listener that took the connection.
+    pub listener: u32,
+    pub body: DispatchBody<'a>,
+    /// Microseconds since the epoch at which the head was complete.
+    pub arrived_us: u64,
+}
+
+/// What is known of a request's body at dispatch.
+#[derive(Debug, Clone, Copy)]
+pub enum DispatchBody<'a> {
+    /// All of it, decoded.
+    Whole(&'a [u8]),
+    /// Its first bytes; more follow through the window. `len` is None for a chunked body.
+    Begun { first: &'a [u8], len: Option<u64> },
+    /// It lies in a file of this path, `len` bytes long.
+    Spooled { path: &'a [u8], len: u64 },
+}
+
+/// One shard's slots and ring. Lives on the shard's thread.
+pub struct Queue {
+    handoff: &'static Handoff,
+    region: &'static Region,
+    shard: usize,
+    workers: Vec<usize>,
+    free: Vec<u32>,
+    generations: Vec<u32>,
+    /// Requests queued since the last `flush`.
+    unannounced: usize,
+    /// Where the ring's tail stood at the last tick.
+    mark: u32,
+}
+
+impl Queue {
+    /// The queue of shard `shard`, whose own workers are `workers` (indices from 0).
+    pub fn new(handoff: &'static Handoff, shard: usize, workers: Vec<usize>) -> Queue {
+        let count = handoff.region.geometry().slots_per_shard;
+        Queue {
+            handoff,
+            region: handoff.region,
+            shard,
+            workers,
+            free: (0..count as u32).rev().collect(),
+            generations: vec![0; count],
+            unannounced: 0,
+            mark: 0,
+        }
+    }
+
+    fn first_slot(&self) -> usize {
+        self.shard * self.generations.len()
+    }
+
+    /// Takes a free slot; None when as many requests as there are slots wait or run already.
+    pub fn reserve(&mut self) -> Option<Ticket> {
+        let local = self.free.pop()?;
+        let index = self.first_slot() + local as usize;
+        let generation = self.generations[local as usize].wrapping_add(1);
+        self.generations[local as usize] = generation;
+        Some(Ticket::new(self.region, index, generation))
+    }
+
+    /// Fills the slot and puts it into the ring. `flush` wakes the workers for a whole batch.
+    pub fn submit(&mut self, ticket: &Ticket, dispatch: &Dispatch<'_>) {
+        let index = ticket.slot();
+        fill(self.region, index, dispatch);
+        let entry = self.region.slot(index);
+        entry.listed.store(0, Relaxed);
+        entry.state.store(slot::word(ticket.generation(), 0, slot::QUEUED), Release);
+        let control = self.region.control(self.shard);
+        let ring = self.region.ring(self.shard);
+        let tail = control.tail.0.load(Relaxed);
+        // At most every slot is queued once, and the ring has two cells for each.
+        ring[tail as usize & (ring.len() - 1)]
+            .store(slot::cell(ticket.generation(), index), Release);
+        control.tail.0.store(tail.wrapping_add(1), SeqCst);
+        self.unannounced += 1;
+    }
+
+    /// Wakes sleeping workers for what was queued since the last call: one thread a worker, the
+    /// lowest-numbered workers first, so that the others' caches are left alone.
+    pub fn flush(&mut self) {
+        let mut wanted = std::mem::take(&mut self.unannounced);
+        for &worker in &self.workers {
+            if wanted == 0 {
+                return;
+            }
+            if seat::wake_one(self.region, worker) {
+                wanted -= 1;
+            }
+        }
+    }
+
+    /// Whether requests wait in the ring that no worker has taken.
+    pub fn has_waiting(&self) -> bool {
+        let control = self.region.control(self.shard);
+        control.head.0.load(Acquire) != control.tail.0.load(Relaxed)
+    }
+
+    /// Called about once a millisecond while requests wait: what was queued before the last call and
+    /// is still there has waited too long, so one more thread is woken, another shard's if need be.
+    pub fn tick(&mut self) {
+        let control = self.region.control(self.shard);
+        let head = control.head.0.load(Acquire);
+        let tail = control.tail.0.load(Relaxed);
+        let waited = (self.mark.wrapping_sub(head) as i32) > 0;
+        self.mark = tail;
+        control.overdue.0.store(u32::from(waited), SeqCst);
+        if waited && !self.workers.iter().any(|&worker| seat::wake_one(self.region, worker)) {
+            let workers = self.region.geometry().workers;
+            let _ = (0..workers)
+                .filter(|worker| !self.workers.contains(worker))
+                .any(|worker| seat::wake_one(self.region, worker));
+        }
+    }
+
+    /// Gathers the slots that have news, oldest first. Bounded by the number of slots, whatever a
+    /// broken worker wrote into the list.
+    pub fn drain(&mut self, news: &mut Vec<usize>) {
+        let control = self.region.control(self.shard);
+        if control.ready.0.load(Relaxed) == 0 {
+            return;
+        }
+        let start = news.len();
+        let mut link = control.ready.0.swap(0, SeqCst);
+        let slots = self.generations.len();
+        while link != 0 && news.len() - start <= slots {
+            let index = link as usize - 1;
+            if index / slots != self.shard {
+                break;
+            }
+            let entry = self.region.slot(index);
+            link = entry.next.load(Acquire);
+            entry.listed.store(0, SeqCst);
+            news.push(index);
+        }
+        news[start..].reverse();
+    }
+
+    /// Says that the shard is about to sleep on its doorbell; false if there is news already.
+    pub fn may_sleep(&self) -> bool {
+        let control = self.region.control(self.shard);
+        control.asleep.0.store(1, SeqCst);
+        if control.ready.0.load(SeqCst) == 0 {
+            return true;
+        }
+        control.asleep.0.store(0, SeqCst);
+        false
+    }
+
+    /// Says that the shard is awake: workers need not ring.
+    pub fn woke_up(&self) {
+        self.region.control(self.shard).asleep.0.store(0, SeqCst);
+        self.handoff.silence(self.shard);
+    }
+
+    /// Takes back what a dead worker incarnation left: requests that it ran become FAILED, finished
+    /// ones that it could not announce are announced here. Appends them to `news`.
+    pub fn reclaim(&mut self, incarnation: u32, news: &mut Vec<usize>) {
+        self.drain(news);
+        for index in self.first_slot()..self.first_slot() + self.generations.len() {
+            let entry = self.region.slot(index);
+            let state = entry.state.load(Acquire);
+            if slot::incarnation(state) != incarnation {
+                continue;
+            }
+            if slot::stage(state) == slot::RUNNING {
+                let failed = slot::word(slot::generation(state), incarnation, slot::FAILED);
+                entry.state.store(failed, Release);
+            }
+            // The dead worker may have marked it as listed and not linked it.
+            entry.listed.store(0, SeqCst);
+            news.push(index);
+        }
+        // It may also have swallowed a wake-up that was meant for a waiting request.
+        if self.has_waiting() {
+            self.unannounced += 1;
+            self.flush();
+        }
+    }
+
+    /// Gives a slot back whose request is over.
+    pub fn release(&mut self, ticket: &Ticket) {
+        let entry = self.region.slot(ticket.slot());
+        debug_assert!(
+            slot::stage(entry.state.load(Acquire)) != slot::RUNNING,
+            "BUG: a slot is not reused while a worker may write into it"
+        );
+        entry.state.store(slot::word(ticket.generation(), 0, slot::IDLE), Release);
+        drop(self.region.take_large(ticket.slot()));
+        for (window, area) in [(&entry.input, Area::Input), (&entry.output, Area::Output)] {
+            if window.produced.load(Relaxed) > 64 * 1024 {
+                self.region.shrink(ticket.slot(), area);
+            }
+        }
+        self.free.push((ticket.slot() - self.first_slot()) as u32);
+    }
+
+    /// Slots that carry a request now.
+    pub fn in_use(&self) -> usize {
+        self.generations.len() - self.free.len()
+    }
+}
+
+fn fill(region: &Region, index: usize, dispatch: &Dispatch<'_>) {
+    let entry = region.slot(index);
+    let request = dispatch.request;
+    let head_len = request.head_len.min(dispatch.head.len());
+    region.put(index, Area::Head, 0, &dispatch.head[..head_len]);
+    let addr = Range::new(head_len, dispatch.remote_addr.len());
+    region.put(index, Area::Head, head_len, dispatch.remote_addr);
+    let port_at = head_len + dispatch.remote_addr.len();
+    let port = Range::new(port_at, dispatch.remote_port.len());
+    region.put(index, Area::Head, port_at, dispatch.remote_port);
+    let ranges =
+        [request.method, request.target, request.path, request.query, request.host, addr, port];
+    for (to, range) in entry.ranges.iter().zip(ranges) {
+        to.store(u32::from(range.start) << 16 | u32::from(range.len), Relaxed);
+    }
+    region.put_fields(index, &request.fields);
+    entry.fields.store(request.fields.len() as u32, Relaxed);
+    entry.head_len.store(port_at as u32 + u32::from(port.len), Relaxed);
+    let modifiers = u32::from(request.modifier1) << 8 | u32::from(request.modifier2);
+    entry.modifiers.store(modifiers, Relaxed);
+    entry.listener.store(dispatch.listener, Relaxed);
+    entry.arrived_us.store(dispatch.arrived_us, Relaxed);
+
+    let mut flags = 0;
+    flags |= if request.kind == Fields::Vars { flag::VARS } else { 0 };
+    flags |= if request.version == Version::Http11 { flag::HTTP_11 } else { 0 };
+    flags |= if request.path_is_encoded { flag::PATH_ENCODED } else { 0 };
+
+    window::reset(&entry.input);
+    window::reset(&entry.output);
+    entry.out_flags.store(0, Relaxed);
+    entry.worker.store(0, Relaxed);
+    let (first, len, complete) = match dispatch.body {
+        DispatchBody::Whole(bytes) => (bytes, bytes.len() as u64, true),
+        DispatchBody::Begun { first, len } => (first, len.unwrap_or(u64::MAX), false),
+        DispatchBody::Spooled { path, len } => {
+            flags |= flag::SPOOLED;
+            (path, len, true)
+        }
+    };
+    if !first.is_empty() {
+        let put = window::put(region, index, Area::Input, &entry.input, first);
+        assert!(put == first.len(), "BUG: a dispatched body start fits the window");
+    }
+    if complete {
+        entry.input.end.store(BodyEnd::Complete as u32, Relaxed);
+    }
+    entry.body_len.store(len, Relaxed);
+    entry.flags.store(flags, Relaxed);
+}

@@ -1,0 +1,320 @@
+//! The memory that a shard and its workers share: control words, rings and slots in one mapping.
+//!
+//! Everything is addressed by index, never by pointer: the mapping lies at the same place in forked
+//! workers, but nothing here relies on it. Fields are atomics; byte areas are copied in and out, or
+//! viewed by the side that the slot's state word says owns them.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::request::Field;
+use crate::sys::{self, Sharing};
+
+/// Bytes of each of a slot's two windows: request body in, response out.
+pub const WINDOW_BYTES: usize = 256 * 1024;
+/// Most fields that a request may have (uWSGI: `max-vars`).
+pub const FIELDS_MAX: usize = 128;
+/// Bytes of a request head, with the texts that the shard appends to it.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Keeps a word that one side writes often away from its neighbours' cache lines.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub(super) struct Line<T>(pub(super) T);
+
+/// One shard's side of the crossing.
+#[repr(C)]
+pub(super) struct Control {
+    /// Claim ring: the shard writes `tail`, workers move `head` forward.
+    pub(super) tail: Line<AtomicU32>,
+    pub(super) head: Line<AtomicU32>,
+    /// The ready list: index + 1 of the slot that was pushed last, 0 when empty.
+    pub(super) ready: Line<AtomicU32>,
+    /// 1 while the shard waits for its doorbell.
+    pub(super) asleep: Line<AtomicU32>,
+    /// 1 while a request of this shard waits longer than it should: other shards' workers may help.
+    pub(super) overdue: Line<AtomicU32>,
+}
+
+/// One worker's side of the crossing, for all its threads.
+#[repr(C)]
+pub(super) struct Seats {
+    /// A bit for each thread that sleeps.
+    pub(super) sleepers: Line<AtomicU64>,
+    /// 1: finish what runs, then leave.
+    pub(super) stop: Line<AtomicU32>,
+    /// Threads that were woken and have not looked into the ring yet.
+    pub(super) waking: Line<AtomicU32>,
+}
+
+/// A slot's fixed part. The shard writes the request half before QUEUED, the worker the response
+/// half while RUNNING.
+#[repr(C)]
+pub(super) struct Slot {
+    pub(super) state: AtomicU64,
+    pub(super) next: AtomicU32,
+    pub(super) listed: AtomicU32,
+
+    pub(super) head_len: AtomicU32,
+    pub(super) fields: AtomicU32,
+    pub(super) flags: AtomicU32,
+    pub(super) listener: AtomicU32,
+    pub(super) ranges: [AtomicU32; 7],
+    pub(super) modifiers: AtomicU32,
+    /// Content-Length, or u64::MAX when the body's length is not known beforehand.
+    pub(super) body_len: AtomicU64,
+    pub(super) arrived_us: AtomicU64,
+
+    pub(super) input: Window,
+    pub(super) output: Window,
+
+    pub(super) worker: AtomicU32,
+    pub(super) core: AtomicU32,
+    pub(super) status: AtomicU32,
+    pub(super) out_flags: AtomicU32,
+    pub(super) out_head_len: AtomicU32,
+    pub(super) out_headers: AtomicU32,
+    pub(super) app_request: AtomicU64,
+    pub(super) out_length: AtomicU64,
+    pub(super) file: AtomicU64,
+    pub(super) file_offset: AtomicU64,
+    pub(super) file_len: AtomicU64,
+}
+
+/// A bounded stream of bytes from one side to the other: counters only grow.
+#[repr(C)]
+pub(super) struct Window {
+    pub(super) produced: AtomicU64,
+    pub(super) consumed: AtomicU64,
+    /// How the stream ended (`body.rs`), 0 while it goes on.
+    pub(super) end: AtomicU32,
+    /// The futex that the worker sleeps on; 1 while it sleeps.
+    pub(super) worker_waits: AtomicU32,
+    /// 1 while the shard wants to hear of the next change.
+    pub(super) shard_waits: AtomicU32,
+}
+
+/// Which of a slot's byte areas is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Area {
+    Head,
+    Input,
+    Output,
+}
+
+/// How many of everything a region holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Geometry {
+    pub shards: usize,
+    pub workers: usize,
+    pub threads: usize,
+    pub slots_per_shard: usize,
+}
+
+const FIELDS_BYTES: usize = FIELDS_MAX * std::mem::size_of::<Field>();
+const HEAD_AT: usize = std::mem::size_of::<Slot>().next_multiple_of(64);
+const OUTPUT_AT: usize = HEAD_AT + FIELDS_BYTES + HEAD_BYTES_MAX;
+const INPUT_AT: usize = OUTPUT_AT + WINDOW_BYTES;
+/// The odd 320 bytes spread the slots' first lines over all sets of the caches: at a multiple of
+/// 4096 they would all fall into one.
+const SLOT_STRIDE: usize = (INPUT_AT + WINDOW_BYTES).next_multiple_of(4096) + 320;
+
+/// The mapping and where things lie in it.
+pub struct Region {
+    base: *mut u8,
+    len: usize,
+    sharing: Sharing,
+    geometry: Geometry,
+    ring_cells: usize,
+    control_stride: usize,
+    seats_at: usize,
+    futexes_at: usize,
+    slots_at: usize,
+    /// Large bodies that threads hand over as they are; unused between processes.
+    large: Box<[AtomicPtr<Bytes>]>,
+}
+
+// SAFETY: all shared fields are atomics; byte areas follow the ownership told by the state word.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps a region that lives as long as the process.
+    ///
+    /// # Errors
+    /// The kernel's, when it refuses the address space.
+    pub fn map(geometry: Geometry, sharing: Sharing) -> io::Result<&'static Region> {
+        let ring_cells = (geometry.slots_per_shard * 2).next_power_of_two();
+        let control_stride = (std::mem::size_of::<Control>() + ring_cells * 8).next_multiple_of(64);
+        let seats_at = control_stride * geometry.shards;
+        let futexes_at = seats_at + std::mem::size_of::<Seats>() * geometry.workers;
+        let futexes = geometry.workers * geometry.threads * 64;
+        let slots_at = (futexes_at + futexes).next_multiple_of(4096);
+        let slots = geometry.slots_per_shard * geometry.shards;
+        let len = slots_at + slots * SLOT_STRIDE;
+        let base = sys::map_forever(len, sharing)?;
+        let large = (0..slots).map(|_| AtomicPtr::default()).collect();
+        Ok(Box::leak(Box::new(Region {
+            base,
+            len,
+            sharing,
+            geometry,
+            ring_cells,
+            control_stride,
+            seats_at,
+            futexes_at,
+            slots_at,
+            large,
+        })))
+    }
+
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// In a worker process: children that the app forks must not be able to touch the slots.
+    pub fn keep_from_children(&self) {
+        sys::keep_from_children(self.base, self.len);
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.geometry.slots_per_shard * self.geometry.shards
+    }
+
+    pub(super) fn control(&self, shard: usize) -> &Control {
+        assert!(shard < self.geometry.shards, "BUG: no shard {shard}");
+        // SAFETY: inside the mapping (checked above), aligned to 64, zeroed memory is a valid
+        // Control, and all its fields are atomics.
+        unsafe { &*self.base.add(shard * self.control_stride).cast() }
+    }
+
+    pub(super) fn ring(&self, shard: usize) -> &[AtomicU64] {
+        assert!(shard < self.geometry.shards, "BUG: no shard {shard}");
+        let at = shard * self.control_stride + std::mem::size_of::<Control>();
+        // SAFETY: `ring_cells` words follow the shard's Control inside the mapping.
+        unsafe { std::slice::from_raw_parts(self.base.add(at).cast(), self.ring_cells) }
+    }
+
+    pub(super) fn seats(&self, worker: usize) -> &Seats {
+        assert!(worker < self.geometry.workers, "BUG: no worker {worker}");
+        let at = self.seats_at + worker * std::mem::size_of::<Seats>();
+        // SAFETY: inside the mapping (checked above), aligned, all fields are atomics.
+        unsafe { &*self.base.add(at).cast() }
+    }
+
+    /// The word that one thread of a worker sleeps on, on a cache line of its own.
+    pub(super) fn futex(&self, worker: usize, thread: usize) -> &AtomicU32 {
+        let geometry = self.geometry;
+        assert!(worker < geometry.workers && thread < geometry.threads, "BUG: no such thread");
+        let at = self.futexes_at + (worker * geometry.threads + thread) * 64;
+        // SAFETY: inside the mapping (checked above), aligned.
+        unsafe { &*self.base.add(at).cast() }
+    }
+
+    fn slot_base(&self, slot: usize) -> *mut u8 {
+        assert!(slot < self.slots(), "BUG: no slot {slot}");
+        // SAFETY: inside the mapping (checked above).
+        unsafe { self.base.add(self.slots_at + slot * SLOT_STRIDE) }
+    }
+
+    pub(super) fn slot(&self, slot: usize) -> &Slot {
+        // SAFETY: inside the mapping, the stride keeps 8-byte alignment, all fields are atomics.
+        unsafe { &*self.slot_base(slot).cast() }
+    }
+
+    fn area(&self, slot: usize, area: Area, at: usize, len: usize) -> *mut u8 {
+        let (start, size) = match area {
+            Area::Head => (HEAD_AT + FIELDS_BYTES, HEAD_BYTES_MAX),
+            Area::Input => (INPUT_AT, WINDOW_BYTES),
+            Area::Output => (OUTPUT_AT, WINDOW_BYTES),
+        };
+        assert!(at <= size && len <= size - at, "BUG: {at}+{len} is outside a slot's {area:?}");
+        // SAFETY: inside the slot's area (checked above).
+        unsafe { self.slot_base(slot).add(start + at) }
+    }
+
+    /// Copies `bytes` into an area that the caller owns.
+    pub(super) fn put(&self, slot: usize, area: Area, at: usize, bytes: &[u8]) {
+        let to = self.area(slot, area, at, bytes.len());
+        // SAFETY: the range was checked, `bytes` is private memory and cannot overlap it; the state
+        // word (or the window's counters) says that nobody else uses the range now.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    /// Appends a copy of an area's bytes to `out`. What another process may be changing is copied
+    /// once and only then looked at.
+    pub(super) fn take(&self, slot: usize, area: Area, at: usize, len: usize, out: &mut Vec<u8>) {
+        let from = self.area(slot, area, at, len);
+        out.reserve(len);
+        // SAFETY: the range was checked, `out` has room for `len` more bytes, which the copy fills
+        // before the length says so.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, out.as_mut_ptr().add(out.len()), len);
+            out.set_len(out.len() + len);
+        }
+    }
+
+    /// A view of an area that stays unchanged while the caller looks: the head while the request
+    /// runs, or the produced part of a window.
+    pub(super) fn view(&self, slot: usize, area: Area, at: usize, len: usize) -> &[u8] {
+        let from = self.area(slot, area, at, len);
+        // SAFETY: the range was checked; the shard does not write it before the caller is done
+        // (state word RUNNING, or `consumed` not yet advanced).
+        unsafe { std::slice::from_raw_parts(from, len) }
+    }
+
+    pub(super) fn put_fields(&self, slot: usize, fields: &[Field]) {
+        assert!(fields.len() <= FIELDS_MAX, "BUG: {} fields", fields.len());
+        // SAFETY: the table starts inside the slot, is 2-byte aligned and has room for FIELDS_MAX.
+        unsafe {
+            let to = self.slot_base(slot).add(HEAD_AT).cast::<Field>();
+            std::ptr::copy_nonoverlapping(fields.as_ptr(), to, fields.len());
+        }
+    }
+
+    /// The fields of a request that the caller runs.
+    pub(super) fn fields(&self, slot: usize) -> &[Field] {
+        let count = self.slot(slot).fields.load(Ordering::Relaxed) as usize;
+        // SAFETY: as in `put_fields`; any bytes are a valid Field, and the count is bounded.
+        unsafe {
+            let from = self.slot_base(slot).add(HEAD_AT).cast::<Field>();
+            std::slice::from_raw_parts(from, count.min(FIELDS_MAX))
+        }
+    }
+
+    /// Gives back the pages of a slot's windows after a large body.
+    pub(super) fn shrink(&self, slot: usize, area: Area) {
+        let keep = 16 * 1024;
+        let base = self.area(slot, area, keep, WINDOW_BYTES - keep);
+        // SAFETY: the caller owns the slot and nobody needs its old bytes.
+        unsafe { sys::give_back(base, WINDOW_BYTES - keep, self.sharing) };
+    }
+
+    /// Leaves a large body for the other side. False (and the body is returned by drop) if the last
+    /// one was not taken yet: callers ask `large_is_free` first.
+    pub(super) fn put_large(&self, slot: usize, body: Bytes) {
+        let old = self.large[slot].swap(Box::into_raw(Box::new(body)), Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: the pointer came from Box::into_raw and was taken out of the cell just now.
+            drop(unsafe { Box::from_raw(old) });
+        }
+    }
+
+    pub(super) fn large_is_free(&self, slot: usize) -> bool {
+        self.large[slot].load(Ordering::Acquire).is_null()
+    }
+
+    pub(super) fn take_large(&self, slot: usize) -> Option<Bytes> {
+        let body = self.large[slot].swap(std::ptr::null_mut(), Ordering::AcqRel);
+        // SAFETY: the pointer came from Box::into_raw and was taken out of the cell just now.
+        (!body.is_null()).then(|| *unsafe { Box::from_raw(body) })
+    }
+}

@@ -1,0 +1,169 @@
+//! `Ticket`: a shard's private record of a request that it handed over.
+//!
+//! What decides about the connection stays here and in the connection; lengths that a worker wrote
+//! are read once and checked.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use bytes::Bytes;
+
+use super::call::{ResponseHead, flag};
+use super::region::{Area, Region, Slot, WINDOW_BYTES};
+use super::slot;
+use super::window::{self, BodyEnd};
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// No worker has taken it yet.
+    Queued,
+    Running,
+    /// Answered completely.
+    Done,
+    /// The worker that ran it died.
+    Failed,
+}
+
+/// What the shard sees of a response at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    pub stage: Stage,
+    /// The head, once the worker has written it.
+    pub head: Option<ResponseHead>,
+    /// Bytes that wait in the output window.
+    pub pending: usize,
+    /// `flag::CUT`, `flag::RAISED`, `flag::FILE`.
+    pub flags: u32,
+}
+
+/// One request on its way through the workers.
+pub struct Ticket {
+    region: &'static Region,
+    slot: usize,
+    generation: u32,
+}
+
+impl Ticket {
+    pub(super) fn new(region: &'static Region, slot: usize, generation: u32) -> Ticket {
+        Ticket { region, slot, generation }
+    }
+
+    /// The slot's index in the region.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn entry(&self) -> &'static Slot {
+        self.region.slot(self.slot)
+    }
+
+    /// What is known of the response now.
+    pub fn progress(&self) -> Progress {
+        let entry = self.entry();
+        // The stage first: when it says Done, everything before it is visible.
+        let stage = match slot::stage(entry.state.load(Acquire)) {
+            slot::QUEUED => Stage::Queued,
+            slot::DONE => Stage::Done,
+            slot::FAILED => Stage::Failed,
+            _ => Stage::Running,
+        };
+        let flags = entry.out_flags.load(Acquire);
+        let pending = window::pending(&entry.output);
+        let head = (flags & flag::HAS_HEAD != 0).then(|| ResponseHead {
+            head_len: entry.out_head_len.load(Relaxed),
+            status: entry.status.load(Relaxed) as u16,
+            headers: entry.out_headers.load(Relaxed),
+            length: Some(entry.out_length.load(Relaxed)).filter(|&length| length != u64::MAX),
+            flags,
+        });
+        Progress { stage, head, pending, flags }
+    }
+
+    /// Appends up to `max` bytes of output to `out` and frees their place. Returns how many.
+    pub fn take_output(&self, max: usize, out: &mut Vec<u8>) -> usize {
+        let output = &self.entry().output;
+        let len = window::pending(output).min(max);
+        let at = (output.consumed.load(Relaxed) % WINDOW_BYTES as u64) as usize;
+        let first = len.min(WINDOW_BYTES - at);
+        self.region.take(self.slot, Area::Output, at, first, out);
+        self.region.take(self.slot, Area::Output, 0, len - first, out);
+        if len > 0 {
+            window::consume(output, len);
+            if window::space(output) >= WINDOW_BYTES / 2 {
+                window::wake_worker(self.region, output);
+            }
+        }
+        len
+    }
+
+    /// Takes a large body that was handed over as it is. It comes after the window's bytes.
+    pub fn take_large(&self) -> Option<Bytes> {
+        let body = self.region.take_large(self.slot)?;
+        window::wake_worker(self.region, &self.entry().output);
+        Some(body)
+    }
+
+    /// The file that is the response's body: descriptor, offset, length.
+    pub fn file(&self) -> (i32, u64, u64) {
+        let entry = self.entry();
+        let (fd, offset) = (entry.file.load(Relaxed), entry.file_offset.load(Relaxed));
+        (fd as i32, offset, entry.file_len.load(Relaxed))
+    }
+
+    /// Room for more of the request body.
+    pub fn body_space(&self) -> usize {
+        window::space(&self.entry().input)
+    }
+
+    /// Asks for news when the worker has made room.
+    pub fn want_body_space(&self) {
+        self.entry().input.shard_waits.store(1, SeqCst);
+    }
+
+    /// Copies what fits of `bytes` into the request body and returns how much that was.
+    pub fn put_body(&self, bytes: &[u8]) -> usize {
+        let input = &self.entry().input;
+        let put = window::put(self.region, self.slot, Area::Input, input, bytes);
+        window::wake_worker(self.region, input);
+        put
+    }
+
+    /// Says how the request body ended.
+    pub fn end_body(&self, end: BodyEnd) {
+        let input = &self.entry().input;
+        input.end.store(end as u32, SeqCst);
+        window::wake_worker(self.region, input);
+    }
+
+    /// Tells the worker that nobody reads its output any more.
+    pub fn cancel(&self) {
+        let entry = self.entry();
+        entry.output.end.store(1, SeqCst);
+        window::wake_worker(self.region, &entry.output);
+        let _ = entry.input.end.compare_exchange(0, BodyEnd::Aborted as u32, SeqCst, Relaxed);
+        window::wake_worker(self.region, &entry.input);
+    }
+
+    /// Which worker (from 1; 0 before one took it) and core answered, and the app's own count.
+    pub fn signed(&self) -> (u32, u32, u64) {
+        let entry = self.entry();
+        let app_request = entry.app_request.load(Relaxed);
+        (entry.worker.load(Relaxed), entry.core.load(Relaxed), app_request)
+    }
+
+    /// When the request arrived, microseconds since the epoch.
+    pub fn arrived_us(&self) -> u64 {
+        self.entry().arrived_us.load(Relaxed)
+    }
+
+    /// Takes a request back that no worker has claimed. False if one has.
+    pub fn withdraw(&self) -> bool {
+        let queued = slot::word(self.generation, 0, slot::QUEUED);
+        let idle = slot::word(self.generation, 0, slot::IDLE);
+        self.entry().state.compare_exchange(queued, idle, Release, Relaxed).is_ok()
+    }
+}

@@ -1,0 +1,108 @@
+//! Deadlines of connections: one sweep a second over all of them, which acts by shutdown(2).
+//!
+//! A timer for each read would cost an operation each, and a timeout around a read can lose bytes that
+//! the kernel has already taken; after a shutdown the pending operation completes by itself.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+
+use slab::Slab;
+
+use crate::sys::{self, Half};
+
+/// One connection's deadline.
+pub struct Watch {
+    fd: RawFd,
+    deadline_s: Cell<u64>,
+    half: Cell<Half>,
+    expired: Cell<bool>,
+    /// Between two requests: may be closed at any time.
+    idle: Cell<bool>,
+}
+
+impl Watch {
+    /// Whether the deadline passed.
+    pub fn has_expired(&self) -> bool {
+        self.expired.get()
+    }
+
+    /// Sets the time by which something must have happened, and what ends otherwise.
+    pub fn set(&self, deadline_s: u64, half: Half) {
+        self.deadline_s.set(deadline_s);
+        self.half.set(half);
+    }
+
+    /// Nothing is waited for.
+    pub fn clear(&self) {
+        self.deadline_s.set(u64::MAX);
+    }
+
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.set(idle);
+    }
+}
+
+/// All connections of a shard.
+#[derive(Default)]
+pub struct Watches {
+    watches: RefCell<Slab<Rc<Watch>>>,
+    now_s: Cell<u64>,
+}
+
+impl Watches {
+    /// Seconds on the shard's clock, as of the last sweep.
+    pub fn now_s(&self) -> u64 {
+        self.now_s.get()
+    }
+
+    /// Begins to watch a socket. The key ends it.
+    pub fn add(&self, fd: RawFd) -> (usize, Rc<Watch>) {
+        let watch = Rc::new(Watch {
+            fd,
+            deadline_s: Cell::new(u64::MAX),
+            half: Cell::new(Half::Both),
+            expired: Cell::new(false),
+            idle: Cell::new(false),
+        });
+        let key = self.watches.borrow_mut().insert(Rc::clone(&watch));
+        (key, watch)
+    }
+
+    /// Ends watching; before the socket is closed, whose number may then be another's.
+    pub fn remove(&self, key: usize) {
+        self.watches.borrow_mut().remove(key);
+    }
+
+    pub fn len(&self) -> usize {
+        self.watches.borrow().len()
+    }
+
+    /// Acts on all deadlines up to `now_s`.
+    pub fn sweep(&self, now_s: u64) {
+        self.now_s.set(now_s);
+        for (_, watch) in self.watches.borrow().iter() {
+            if watch.deadline_s.get() <= now_s {
+                watch.expired.set(true);
+                watch.clear();
+                sys::shut(watch.fd, watch.half.get());
+            }
+        }
+    }
+
+    /// Ends the connections that are between two requests.
+    pub fn end_idle(&self) {
+        for (_, watch) in self.watches.borrow().iter() {
+            if watch.idle.get() {
+                sys::shut(watch.fd, Half::Read);
+            }
+        }
+    }
+
+    /// Ends all connections, whatever they do.
+    pub fn end_all(&self) {
+        for (_, watch) in self.watches.borrow().iter() {
+            sys::shut(watch.fd, Half::Both);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What it does: holds what more than one shard or process may touch: counters and the worker table.
+//! What it does not: hold Python objects; sit on the request path but for a few counters.
+//! Who may call it: every room but proto, python and handoff.
+//! What it may import: sys, std.
+//!
+//! All of it lies in one mapping that forked workers share, so the stats read true values without
+//! asking anybody.
+
+mod mailbox;
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+pub use mailbox::Mailbox;
+
+use crate::sys::{self, Sharing};
+
+/// Places in a worker's row.
+pub mod worker {
+    pub const INCARNATION: usize = 0;
+    pub const PID: usize = 1;
+    pub const REQUESTS: usize = 2;
+    pub const EXCEPTIONS: usize = 3;
+    /// Microseconds spent in requests.
+    pub const RUNNING_US: usize = 4;
+    /// Bytes sent to clients.
+    pub const TX: usize = 5;
+    /// uWSGI: (old + last) / 2, microseconds.
+    pub const AVG_RT_US: usize = 6;
+    /// Seconds since the epoch.
+    pub const LAST_SPAWN: usize = 7;
+    pub const SPAWNS: usize = 8;
+    /// 1 when the worker takes requests.
+    pub const READY: usize = 9;
+    /// 1 when it has an app.
+    pub const HAS_APP: usize = 10;
+    /// Seconds that loading the app took.
+    pub const STARTUP_S: usize = 11;
+    /// The interpreter's address, for uWSGI's start-up line.
+    pub const INTERPRETER: usize = 12;
+    pub const WORDS: usize = 16;
+}
+
+/// Places in a core's row: one thread of a worker.
+pub mod core {
+    pub const REQUESTS: usize = 0;
+    pub const IN_REQUEST: usize = 1;
+    /// Seconds since the epoch.
+    pub const REQUEST_START: usize = 2;
+    pub const READ_ERRORS: usize = 3;
+    pub const WRITE_ERRORS: usize = 4;
+    /// The kernel's id of the thread.
+    pub const THREAD_ID: usize = 5;
+    pub const WORDS: usize = 8;
+}
+
+/// Places in a shard's row.
+pub mod shard {
+    pub const ACCEPTED: usize = 0;
+    pub const OPEN: usize = 1;
+    pub const REQUESTS: usize = 2;
+    pub const REJECTED: usize = 3;
+    /// Times that a worker had to ring the doorbell.
+    pub const BELLS: usize = 4;
+    pub const PANICS: usize = 5;
+    pub const LOG_DROPPED: usize = 6;
+    pub const THREAD_ID: usize = 7;
+    pub const WORDS: usize = 8;
+}
+
+/// One row of counters.
+#[derive(Clone, Copy)]
+pub struct Row(&'static [AtomicU64]);
+
+impl Row {
+    pub fn get(self, place: usize) -> u64 {
+        self.0[place].load(Relaxed)
+    }
+
+    pub fn set(self, place: usize, value: u64) {
+        self.0[place].store(value, Relaxed);
+    }
+
+    /// Adds to a counter that several threads write.
+    pub fn add(self, place: usize, value: u64) -> u64 {
+        self.0[place].fetch_add(value, Relaxed) + value
+    }
+
+    /// Adds to a counter that only one thread writes at a time (a shard, the holder of a GIL): no
+    /// locked instruction.
+    pub fn bump(self, place: usize, value: u64) -> u64 {
+        let sum = self.0[place].load(Relaxed).wrapping_add(value);
+        self.0[place].store(sum, Relaxed);
+        sum
+    }
+}
+
+/// The counters of the whole server.
+pub struct Board {
+    words: &'static [AtomicU64],
+    workers: usize,
+    threads: usize,
+    shards: usize,
+}
+
+const HEADER_WORDS: usize = 8;
+/// Requests logged or answered since the start, of all workers.
+const TOTAL: usize = 0;
+
+impl Board {
+    /// Makes the board. Must run before workers are forked.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn new(workers: usize, threads: usize, shards: usize) -> io::Result<&'static Board> {
+        let count = HEADER_WORDS
+            + workers * (worker::WORDS + threads * core::WORDS)
+            + shards * shard::WORDS;
+        let words = sys::words_forever(count, Sharing::Processes)?;
+        Ok(Box::leak(Box::new(Board { words, workers, threads, shards })))
+    }
+
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    fn row(&self, at: usize, words: usize) -> Row {
+        Row(&self.words[at..at + words])
+    }
+
+    /// The row of worker `index` (from 0).
+    pub fn worker(&self, index: usize) -> Row {
+        assert!(index < self.workers, "BUG: no worker {index}");
+        self.row(HEADER_WORDS + index * worker::WORDS, worker::WORDS)
+    }
+
+    /// The row of thread `thread` of worker `index`.
+    pub fn core(&self, index: usize, thread: usize) -> Row {
+        assert!(index < self.workers && thread < self.threads, "BUG: no such core");
+        let start = HEADER_WORDS + self.workers * worker::WORDS;
+        self.row(start + (index * self.threads + thread) * core::WORDS, core::WORDS)
+    }
+
+    /// The row of a shard.
+    pub fn shard(&self, index: usize) -> Row {
+        assert!(index < self.shards, "BUG: no shard {index}");
+        let cores = self.workers * self.threads;
+        let start = HEADER_WORDS + self.workers * worker::WORDS + cores * core::WORDS;
+        self.row(start + index * shard::WORDS, shard::WORDS)
+    }
+
+    /// Counts one request of the whole server and returns its number.
+    pub fn count_request(&self) -> u64 {
+        self.words[TOTAL].fetch_add(1, Relaxed) + 1
+    }
+
+    /// Requests of the whole server so far.
+    pub fn total(&self) -> u64 {
+        self.words[TOTAL].load(Relaxed)
+    }
+}

@@ -1,0 +1,574 @@
+//! The system calls that no crate here wraps, each behind a safe function.
+//!
+//! This file, `python/` and `handoff/region.rs` are the only places where unsafe code is allowed.
+#![allow(unsafe_code)]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// Who may touch a piece of memory: the threads of this process, or also its forked children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    Threads,
+    Processes,
+}
+
+/// Maps `len` zeroed bytes that live as long as the process. Untouched pages cost nothing.
+///
+/// # Errors
+/// The kernel's, when address space or the memory limit does not allow it.
+pub fn map_forever(len: usize, sharing: Sharing) -> io::Result<*mut u8> {
+    let kind = match sharing {
+        Sharing::Threads => libc::MAP_PRIVATE,
+        Sharing::Processes => libc::MAP_SHARED,
+    };
+    let flags = kind | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches no existing memory.
+    let address = unsafe {
+        libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0)
+    };
+    if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address.cast()) }
+}
+
+/// `count` zeroed words that live as long as the process.
+///
+/// # Errors
+/// As `map_forever`.
+pub fn words_forever(count: usize, sharing: Sharing) -> io::Result<&'static [AtomicU64]> {
+    let base = map_forever(count * 8, sharing)?;
+    // SAFETY: the mapping is page-aligned, `count * 8` bytes long, zeroed (valid for AtomicU64) and
+    // never unmapped.
+    Ok(unsafe { std::slice::from_raw_parts(base.cast(), count) })
+}
+
+/// Keeps a mapping out of children that this process forks from now on.
+pub fn keep_from_children(base: *mut u8, len: usize) {
+    // SAFETY: only marks the mapping; a wrong address makes the call fail.
+    unsafe { libc::madvise(base.cast(), len, libc::MADV_DONTFORK) };
+}
+
+/// Gives the whole pages inside `[base, base + len)` back to the kernel; they read as zero afterwards.
+///
+/// # Safety
+/// Nobody may need the bytes of that range any more.
+pub unsafe fn give_back(base: *mut u8, len: usize, sharing: Sharing) {
+    let page = 4096;
+    let start = (base as usize).next_multiple_of(page);
+    let end = (base as usize + len) & !(page - 1);
+    if end <= start {
+        return;
+    }
+    // MADV_DONTNEED would keep the pages of a shared mapping.
+    let advice = match sharing {
+        Sharing::Threads => libc::MADV_DONTNEED,
+        Sharing::Processes => libc::MADV_REMOVE,
+    };
+    // SAFETY: the caller promises that the range's content is not needed.
+    unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
+}
+
+/// Sleeps while `word` holds `expected`, until woken, interrupted or the time is up. True if it was a
+/// signal that ended the sleep.
+pub fn futex_wait(
+    word: &AtomicU32,
+    expected: u32,
+    sharing: Sharing,
+    limit: Option<Duration>,
+) -> bool {
+    let timeout = limit.map(|limit| libc::timespec {
+        tv_sec: limit.as_secs() as libc::time_t,
+        tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32),
+    });
+    let timeout_ptr = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `word` is valid for the call, `timeout_ptr` is null or points at a local.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | futex_flag(sharing),
+            expected,
+            timeout_ptr,
+        )
+    };
+    result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+}
+
+/// Wakes up to `count` sleepers of `word`.
+pub fn futex_wake(word: &AtomicU32, count: u32, sharing: Sharing) {
+    let op = libc::FUTEX_WAKE | futex_flag(sharing);
+    // SAFETY: FUTEX_WAKE only uses the word's address as a key.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, count) };
+}
+
+fn futex_flag(sharing: Sharing) -> libc::c_int {
+    match sharing {
+        Sharing::Threads => libc::FUTEX_PRIVATE_FLAG,
+        Sharing::Processes => 0,
+    }
+}
+
+/// A non-blocking eventfd.
+///
+/// # Errors
+/// The kernel's (too many files).
+pub fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: eventfd takes no pointer.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Adds one to an eventfd. A full counter is as good as a rung bell, so errors say nothing.
+pub fn eventfd_ring(fd: BorrowedFd<'_>) {
+    let one: u64 = 1;
+    // SAFETY: eight bytes of a local are written out.
+    unsafe { libc::write(fd.as_raw_fd(), (&raw const one).cast(), 8) };
+}
+
+/// Empties an eventfd.
+pub fn eventfd_clear(fd: BorrowedFd<'_>) {
+    let mut count: u64 = 0;
+    // SAFETY: eight bytes are read into a local.
+    unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
+}
+
+/// What `fork` returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fork {
+    Child,
+    Parent { child: i32 },
+}
+
+/// Forks. Only for a process that has one thread, or whose child restricts itself as Python's does.
+///
+/// # Errors
+/// The kernel's (process limit, memory).
+pub fn fork() -> io::Result<Fork> {
+    // SAFETY: no pointer; the callers run single-threaded or hold the interpreter's fork locks.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Fork::Child),
+        child => Ok(Fork::Parent { child }),
+    }
+}
+
+/// Asks for `signal` when the parent thread dies, and ends now if `parent` is gone already.
+pub fn die_with_parent(parent: i32, signal: i32) {
+    // SAFETY: prctl with an integer argument; getppid cannot fail.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, signal);
+        if libc::getppid() != parent {
+            libc::_exit(1);
+        }
+    }
+}
+
+/// Ends the process at once: no destructors, no atexit.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit does not return and runs nothing of ours.
+    unsafe { libc::_exit(code) }
+}
+
+/// A descriptor that is readable when the process `pid` has ended.
+///
+/// # Errors
+/// The kernel's (no such process).
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointer is passed.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = check(fd as libc::c_int)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// Takes the exit status of one ended child, if there is any.
+pub fn reap() -> Option<(i32, Ended)> {
+    let mut status = 0;
+    // SAFETY: `status` is a local that the call fills.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+    (pid > 0).then(|| (pid, ended(status)))
+}
+
+/// Waits until the child `pid` has ended.
+///
+/// # Errors
+/// The kernel's (not a child).
+pub fn wait_for(pid: i32) -> io::Result<Ended> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a local that the call fills.
+        match check(unsafe { libc::waitpid(pid, &raw mut status, 0) }) {
+            Ok(_) => return Ok(ended(status)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn ended(status: i32) -> Ended {
+    if libc::WIFSIGNALED(status) {
+        Ended::Killed(libc::WTERMSIG(status))
+    } else {
+        Ended::Exited(libc::WEXITSTATUS(status))
+    }
+}
+
+/// Sends `signal` to a process; a process that is gone already is no error.
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Sends `bytes` and, if given, a descriptor over a unix socket, as one message.
+///
+/// # Errors
+/// The kernel's (peer gone, buffer full).
+pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<RawFd>) -> io::Result<()> {
+    let slice = IoSlice::new(bytes);
+    let mut control = [0u64; 4];
+    // SAFETY: an all-zero msghdr is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = (&raw const slice).cast_mut().cast();
+    message.msg_iovlen = 1;
+    if let Some(fd) = fd {
+        message.msg_control = control.as_mut_ptr().cast();
+        // SAFETY: CMSG_SPACE and CMSG_LEN only compute; `control` (32 bytes, aligned) holds the one
+        // header of 16 bytes and its 4 bytes of data, rounded up to 24.
+        unsafe {
+            message.msg_controllen = libc::CMSG_SPACE(4) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+            libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd);
+        }
+    }
+    // SAFETY: `message` points at live locals.
+    let sent =
+        unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Receives one message, and the descriptor that came with it.
+///
+/// # Errors
+/// The kernel's (`WouldBlock` on an empty non-blocking socket).
+pub fn receive_with_fd(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let slice = IoSliceMut::new(bytes);
+    let mut control = [0u64; 4];
+    // SAFETY: an all-zero msghdr is valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = (&raw const slice).cast_mut().cast();
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = std::mem::size_of_val(&control);
+    // SAFETY: `message` points at live locals of the lengths it names.
+    let got = unsafe {
+        libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
+    };
+    if got < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel filled `control`; the header is looked at only if the macro finds one.
+    let fd = unsafe {
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
+            let fd = libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned();
+            Some(OwnedFd::from_raw_fd(fd))
+        } else {
+            None
+        }
+    };
+    Ok((got as usize, fd))
+}
+
+/// A pair of connected sockets that keep message boundaries.
+///
+/// # Errors
+/// The kernel's (too many files).
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: `fds` is an array of two ints.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
+    // SAFETY: both descriptors are new and nobody else's.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+/// Which half of a connection `shut` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    Read,
+    Write,
+    Both,
+}
+
+/// shutdown(2): pending reads of the connection then complete with 0. A dead peer is no error.
+pub fn shut(fd: RawFd, half: Half) {
+    let how = match half {
+        Half::Read => libc::SHUT_RD,
+        Half::Write => libc::SHUT_WR,
+        Half::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: no pointer is passed.
+    unsafe { libc::shutdown(fd, how) };
+}
+
+/// Keeps `fd` from programs that a child executes.
+pub fn close_on_exec(fd: RawFd) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::ioctl(fd, libc::FIOCLEX) };
+}
+
+/// Waits until one of `fds` is readable or hung up, or `timeout_ms` passed; tells which are.
+pub fn poll_readable(fds: &[RawFd], timeout_ms: i32, ready: &mut Vec<bool>) {
+    let mut polled: Vec<libc::pollfd> =
+        fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    // SAFETY: `polled` is a live array of the length passed.
+    let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as _, timeout_ms) };
+    ready.clear();
+    ready.extend(polled.iter().map(|entry| count > 0 && entry.revents != 0));
+}
+
+/// Lets another thread of this core run.
+pub fn yield_now() {
+    // SAFETY: no argument, cannot fail on Linux.
+    unsafe { libc::sched_yield() };
+}
+
+/// This thread's kernel id.
+pub fn thread_id() -> i32 {
+    // SAFETY: no argument, cannot fail.
+    unsafe { libc::gettid() }
+}
+
+/// Binds the thread `tid` (0: the caller) to these cores; an error leaves it where it was.
+pub fn bind_to_cores(tid: i32, cores: &[usize]) {
+    // SAFETY: an all-zero set is the empty set; the set is a local of the size passed.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for &core in cores.iter().filter(|&&core| core < libc::CPU_SETSIZE as usize) {
+            libc::CPU_SET(core, &mut set);
+        }
+        libc::sched_setaffinity(tid, std::mem::size_of_val(&set), &raw const set);
+    }
+}
+
+/// The machine's name, as `uname -n` says it.
+pub fn hostname() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: the buffer's length is passed, less one byte that stays NUL.
+    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
+/// `ctime`'s 24 characters for `seconds` since the epoch, in local time: `Thu Mar 15 00:32:21 2018`.
+pub fn ctime(seconds: i64, text: &mut String) {
+    // SAFETY: all-zero is valid for tm; localtime_r and strftime fill locals of the lengths passed.
+    let (bytes, len) = unsafe {
+        let mut parts: libc::tm = std::mem::zeroed();
+        let time: libc::time_t = seconds;
+        libc::localtime_r(&raw const time, &raw mut parts);
+        let mut bytes = [0u8; 64];
+        let format = c"%a %b %e %H:%M:%S %Y".as_ptr();
+        let len = libc::strftime(bytes.as_mut_ptr().cast(), 64, format, &raw const parts);
+        (bytes, len)
+    };
+    text.push_str(std::str::from_utf8(&bytes[..len]).unwrap_or("-"));
+}
+
+/// The user or group number behind a name or a number.
+pub fn user_id(name: &str) -> Option<(u32, u32)> {
+    if let Ok(id) = name.parse() {
+        return Some((id, u32::MAX));
+    }
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: `name` is NUL-terminated; the result points at static memory that is read at once,
+    // before any other thread exists.
+    unsafe {
+        let entry = libc::getpwnam(name.as_ptr());
+        (!entry.is_null()).then(|| ((*entry).pw_uid, (*entry).pw_gid))
+    }
+}
+
+/// The group number behind a name or a number.
+pub fn group_id(name: &str) -> Option<u32> {
+    if let Ok(id) = name.parse() {
+        return Some(id);
+    }
+    let name = std::ffi::CString::new(name).ok()?;
+    // SAFETY: as in `user_id`.
+    unsafe {
+        let entry = libc::getgrnam(name.as_ptr());
+        (!entry.is_null()).then(|| (*entry).gr_gid)
+    }
+}
+
+/// Changes this process's group and user, groups first; for the single-threaded start only.
+///
+/// # Errors
+/// The kernel's (not root).
+pub fn drop_privileges(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    // SAFETY: no pointers but a null group list of length 0.
+    unsafe {
+        if let Some(gid) = gid {
+            check(libc::setgid(gid))?;
+            check(libc::setgroups(0, std::ptr::null()))?;
+        }
+        if let Some(uid) = uid {
+            check(libc::setuid(uid))?;
+        }
+    }
+    Ok(())
+}
+
+/// The real user and group of this process.
+pub fn user() -> (u32, u32) {
+    // SAFETY: both cannot fail.
+    unsafe { (libc::getuid(), libc::getgid()) }
+}
+
+/// Sets the mask of permissions that new files do not get.
+pub fn umask(mask: u32) {
+    // SAFETY: no pointer, cannot fail.
+    unsafe { libc::umask(mask as libc::mode_t) };
+}
+
+/// Sets an environment variable. For the single-threaded start only.
+pub fn set_env(name: &str, value: &str) {
+    // SAFETY: called before any thread exists (server::run's first steps).
+    unsafe { std::env::set_var(name, value) };
+}
+
+/// Removes an environment variable. For the single-threaded start only.
+pub fn unset_env(name: &str) {
+    // SAFETY: called before any thread exists (server::run's first steps).
+    unsafe { std::env::remove_var(name) };
+}
+
+extern "C" fn do_nothing(_signal: libc::c_int) {}
+
+/// Makes `signals` harmless here. A handler and not SIG_IGN: programs that a child executes must
+/// find the default again, or `terminate()` would not end them.
+pub fn defuse(signals: &[i32]) {
+    for &signal in signals {
+        // SAFETY: the handler touches nothing.
+        unsafe { libc::signal(signal, do_nothing as *const () as libc::sighandler_t) };
+    }
+}
+
+/// Blocks every signal in this thread; threads that it starts inherit the mask.
+pub fn block_signals() {
+    change_mask(libc::SIG_SETMASK, true);
+}
+
+/// Lets every signal through to this thread again.
+pub fn unblock_signals() {
+    change_mask(libc::SIG_SETMASK, false);
+}
+
+fn change_mask(how: i32, full: bool) {
+    // SAFETY: the set is a local that sigfillset or sigemptyset initialises. The fatal signals stay
+    // open: blocked, they would turn a crash into a hang.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        if full {
+            libc::sigfillset(&raw mut set);
+            for signal in
+                [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT]
+            {
+                libc::sigdelset(&raw mut set, signal);
+            }
+        } else {
+            libc::sigemptyset(&raw mut set);
+        }
+        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// Bytes waiting in a listener's accept queue, if the kernel tells.
+pub fn accept_queue(fd: RawFd) -> u32 {
+    // SAFETY: all-zero is valid for tcp_info; the length passed is its size.
+    unsafe {
+        let mut info: libc::tcp_info = std::mem::zeroed();
+        let mut len = std::mem::size_of_val(&info) as libc::socklen_t;
+        let result = libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut len,
+        );
+        // For a listener the kernel puts the queue's length into tcpi_unacked.
+        if result == 0 { info.tcpi_unacked } else { 0 }
+    }
+}
+
+/// sendfile(2): file to socket. Returns the bytes that went out.
+///
+/// # Errors
+/// The kernel's (`WouldBlock` when the socket takes no more).
+pub fn send_file(socket: RawFd, file: RawFd, offset: &mut i64, count: usize) -> io::Result<usize> {
+    // SAFETY: `offset` is valid for the call.
+    let sent = unsafe { libc::sendfile(socket, file, offset, count) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
+/// The size of a regular file, None if the descriptor is something else.
+pub fn regular_file_len(fd: RawFd) -> Option<u64> {
+    // SAFETY: all-zero is valid for stat; the call fills a local.
+    unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        let is_file = libc::fstat(fd, &raw mut stat) == 0
+            && stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+        is_file.then_some(stat.st_size as u64)
+    }
+}
+
+/// A second descriptor of the same open file, private to this process.
+///
+/// # Errors
+/// The kernel's (too many files).
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: no pointer is passed.
+    let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Takes over a descriptor that another thread has given away.
+///
+/// # Safety
+/// `fd` must be open and owned by nobody else.
+pub unsafe fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: the caller's promise.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Makes standard output and standard error write to `file`.
+///
+/// # Errors
+/// The kernel's.
+pub fn replace_output(file: &std::fs::File) -> io::Result<()> {
+    for fd in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+        // SAFETY: no pointer is passed.
+        check(unsafe { libc::dup2(file.as_raw_fd(), fd) })?;
+    }
+    Ok(())
+}

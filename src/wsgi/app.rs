@@ -1,0 +1,97 @@
+//! Prepares an interpreter and loads the app into it.
+
+use std::ffi::CStr;
+
+use crate::python::{Dict, Exception, Kept, Kind, Object, Py};
+
+const BOOT: &str = concat!(include_str!("boot.py"), "\0");
+
+/// Where the app is and what its interpreter needs.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// `pkg.mod` or `pkg.mod:callable`.
+    pub module: Option<String>,
+    /// A file that holds the callable.
+    pub file: Option<String>,
+    /// The callable's name, `application` if not given.
+    pub callable: Option<String>,
+    /// Put in front of `sys.path`, in this order.
+    pub paths: Vec<String>,
+}
+
+/// The boot module of one interpreter.
+pub struct Boot(Kept);
+
+/// Why there is no app.
+pub struct LoadError {
+    /// The traceback, or the sentence that says what was not found.
+    pub text: String,
+}
+
+impl Boot {
+    /// Opens the streams and sets `sys.path`.
+    ///
+    /// # Errors
+    /// What Python raised: a broken standard library.
+    pub fn prepare(py: Py<'_>, place: &Place) -> Result<Boot, Exception> {
+        let source = CStr::from_bytes_with_nul(BOOT.as_bytes()).expect("boot.py has no NUL");
+        let namespace = Dict::new(py);
+        namespace.set_text("__name__", &py.str("uwring_boot"));
+        namespace.set_text("__builtins__", &py.import("builtins")?);
+        py.run_module(source, c"uwring/boot.py", &namespace)?;
+        let boot = Boot(namespace.into_object().keep());
+        let paths: Vec<_> = place.paths.iter().map(|path| py.fs_str(path.as_bytes())).collect();
+        boot.function(py, "prepare")?.call([&py.list(&paths)])?;
+        Ok(boot)
+    }
+
+    fn function<'py>(&'py self, py: Py<'py>, name: &str) -> Result<Object<'py>, Exception> {
+        Dict::from_object(self.0.get(py).clone())
+            .and_then(|namespace| namespace.get(&py.str(name)))
+            .ok_or_else(|| Exception::new(Kind::Runtime, format!("BUG: boot.py has no {name}")))
+    }
+
+    /// Imports the app.
+    ///
+    /// # Errors
+    /// The app's traceback, or what could not be found.
+    pub fn load(&self, py: Py<'_>, place: &Place) -> Result<Kept, LoadError> {
+        let optional = |text: &Option<String>| match text {
+            Some(text) => py.fs_str(text.as_bytes()),
+            None => py.none(),
+        };
+        let load = self.function(py, "load").and_then(|load| {
+            let (module, file) = (optional(&place.module), optional(&place.file));
+            load.call([&module, &file, &optional(&place.callable)]).map(Object::keep)
+        });
+        load.map_err(|error| {
+            let own = error.object(py).is_some_and(|object| object.type_name() == "LookupError");
+            let text = if own {
+                error.object(py).map(Object::to_text).unwrap_or_default()
+            } else {
+                error.traceback(py).trim_end().to_owned()
+            };
+            LoadError { text }
+        })
+    }
+
+    /// Calls one of boot.py's functions that take nothing; what it raises is dropped.
+    fn run(&self, py: Py<'_>, name: &str) {
+        let _ = self.function(py, name).and_then(|function| function.call([]).map(drop));
+    }
+
+    /// Runs atexit functions and flushes; the last that an interpreter does.
+    pub fn leave(&self, py: Py<'_>) {
+        self.run(py, "leave");
+    }
+
+    /// Writes out what print() left in the buffers.
+    pub fn flush(&self, py: Py<'_>) {
+        self.run(py, "flush");
+    }
+
+    /// Prepares the heap for being shared by forks.
+    pub fn freeze(&self, py: Py<'_>) {
+        self.run(py, "freeze");
+    }
+}

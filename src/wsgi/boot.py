@@ -1,0 +1,102 @@
+"""Prepares an interpreter for the app and loads it. Runs before any code of the app."""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import io
+import os
+import sys
+
+
+def prepare(paths):
+    """Opens stdout and stderr on descriptor 2 and puts `paths` in front of sys.path.
+
+    Both are line-buffered, so that a line is whole in the log whoever else writes to it.
+    """
+    for name in ("stdout", "stderr"):
+        raw = io.FileIO(2, "w", closefd=False)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding="utf-8",
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
+    for path in reversed(paths):
+        if path in sys.path:
+            sys.path.remove(path)
+        sys.path.insert(0, path)
+
+
+def load_file(path):
+    """Loads a .py or .wsgi file as the module that uWSGI names after it."""
+    name = "uwsgi_file_" + "".join(c if c.isalnum() else "_" for c in path)
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def load(module, file, callable_name):
+    """Returns the app: `pkg.mod`, `pkg.mod:name`, `pkg.mod:factory()`, or a file's callable."""
+    name = callable_name or "application"
+    if module is not None:
+        module, colon, given = module.partition(":")
+        if colon and given:
+            name = given
+        found = importlib.import_module(module)
+        where = "module " + module
+    else:
+        found = load_file(file)
+        where = "file " + file
+    make = name.endswith("()")
+    target = found
+    for part in name[:-2].split(".") if make else name.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            raise LookupError('unable to find "%s" callable in %s' % (name, where)) from None
+    app = target() if make else target
+    if not callable(app):
+        raise LookupError('"%s" in %s is not callable' % (name, where))
+    return app
+
+
+def flush():
+    """Writes out what print() left in the buffers."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:
+            pass
+
+
+def leave():
+    """Runs what the app registered for its end, then flushes."""
+    import atexit
+
+    hook = getattr(sys.modules.get("uwsgi"), "atexit", None)
+    if callable(hook):
+        try:
+            hook()
+        except Exception:
+            import traceback
+
+            traceback.print_exc()
+    atexit._run_exitfuncs()
+    flush()
+
+
+def freeze():
+    """Moves what the app's import made out of the collector's sight, so forks share its pages."""
+    import gc
+
+    gc.collect()
+    gc.freeze()

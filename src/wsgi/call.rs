@@ -1,0 +1,292 @@
+//! Runs the app for one request: environ, the call, the body, close().
+
+use std::fs::File;
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::environ::{Builder, Fixed};
+use super::input::Input;
+use super::reply::{Outcome, Reply};
+use super::worker::{Loaded, Plan};
+use crate::handoff::{Call, Head, Seat, flag};
+use crate::log;
+use crate::python::{Exception, Kept, KeptNative, Kind, Object, Py};
+use crate::shared::{Row, core, worker};
+
+/// What one worker thread keeps from request to request.
+pub struct Local<'l> {
+    loaded: &'l Loaded,
+    worker: Row,
+    core: Row,
+    index: usize,
+    thread: usize,
+    strict: bool,
+    lone: bool,
+    builder: Builder,
+    reply: Responder,
+    no_body: Kept,
+    close: Kept,
+}
+
+/// A `Reply` and the bound `start_response` of it.
+struct Responder {
+    reply: KeptNative<Reply>,
+    start: Kept,
+}
+
+impl Responder {
+    fn new(py: Py<'_>, loaded: &Loaded, strict: bool) -> Result<Responder, Exception> {
+        let reply = loaded.classes.reply.instance(py, Reply::new(&loaded.home, strict));
+        let start = reply.as_object().attribute(&py.interned("start_response"))?.keep();
+        let write = reply.as_object().attribute(&py.interned("write"))?.keep();
+        reply.value().set_write(Some(write));
+        Ok(Responder { reply: reply.keep(), start })
+    }
+}
+
+impl<'l> Local<'l> {
+    /// Makes the thread's own objects.
+    ///
+    /// # Errors
+    /// What Python raised.
+    pub fn new(
+        py: Py<'_>,
+        plan: &Plan,
+        seat: &Seat,
+        loaded: &'l Loaded,
+    ) -> Result<Local<'l>, Exception> {
+        let errors = py.import("sys")?.attribute(&py.interned("stderr"))?;
+        let threads = plan.board.threads();
+        let fixed =
+            Fixed { core: (threads > 1).then(|| seat.thread()), ..plan.fixed.clone() };
+        let maker = loaded.classes.maker.as_ref().map(|maker| maker.get(py));
+        Ok(Local {
+            loaded,
+            worker: plan.board.worker(seat.worker()),
+            core: plan.board.core(seat.worker(), seat.thread()),
+            index: seat.worker(),
+            thread: seat.thread(),
+            strict: plan.strict,
+            lone: threads == 1,
+            builder: Builder::new(py, &fixed, &errors, maker),
+            reply: Responder::new(py, loaded, plan.strict)?,
+            no_body: loaded.classes.input.instance(py, Input::empty()).into_object().keep(),
+            close: py.interned("close").keep(),
+        })
+    }
+
+    /// Serves one request from its head to its last byte.
+    pub fn run(&mut self, py: Py<'_>, call: Call, start: Instant) {
+        self.core.set(core::IN_REQUEST, 1);
+        self.core.set(core::REQUEST_START, call.arrived_us() / 1_000_000);
+        self.core.bump(core::REQUESTS, 1);
+        let number = self.worker.bump(worker::REQUESTS, 1);
+        call.sign(self.index, self.thread, number);
+        let head = call.head();
+        self.reply.reply.value(py).begin(call, head.method() == b"HEAD");
+        if let Err(error) = self.answer(py, &call, &head) {
+            self.fail(py, &call, &error);
+        }
+        self.reply.reply.value(py).end();
+        self.renew(py);
+        self.core.set(core::IN_REQUEST, 0);
+        let micros = start.elapsed().as_micros() as u64;
+        self.worker.bump(worker::RUNNING_US, micros);
+        let average = self.worker.get(worker::AVG_RT_US);
+        self.worker.set(worker::AVG_RT_US, (average + micros) / 2);
+    }
+
+    fn answer(&mut self, py: Py<'_>, call: &Call, head: &Head<'_>) -> Result<(), Exception> {
+        let loaded = self.loaded;
+        let Some(app) = &loaded.app else {
+            log::line(format_args!(
+                "--- no python application found, check your startup logs for errors ---"
+            ));
+            self.reply.reply.value(py).fail(py, c"500 Internal Server Error");
+            return Ok(());
+        };
+        let input = self.input(py, call, head)?;
+        let environ = self.builder.build(py, call, head, &input).into_object();
+        if self.lone {
+            self.loaded.module.set_environ(py, Some(environ.clone().keep()));
+        }
+        let reply = self.reply.reply.value(py);
+        let result = app.get(py).call([&environ, self.reply.start.get(py)])?;
+        let sent = self.send(py, reply, &result);
+        // PEP 3333: close() is called whatever happened, before the request counts as over.
+        let closed = self.close(py, &result);
+        if sent? {
+            return closed;
+        }
+        let outcome = match closed {
+            Ok(()) => reply.finish(py)?,
+            Err(error) if !reply.is_sent() => return Err(error),
+            Err(error) => {
+                log::line(format_args!("{}", error.traceback(py).trim_end()));
+                reply.finish(py)?
+            }
+        };
+        self.tell_dishonest_lengths(reply, outcome, head);
+        Ok(())
+    }
+
+    /// The request's `wsgi.input`.
+    fn input<'py>(
+        &self,
+        py: Py<'py>,
+        call: &Call,
+        head: &Head<'_>,
+    ) -> Result<Object<'py>, Exception> {
+        if call.body_len() == Some(0) {
+            return Ok(self.no_body.get(py).clone());
+        }
+        let input = if head.has(flag::SPOOLED) {
+            let (path, _) = call.body_parts(4096);
+            let path = std::ffi::OsStr::from_bytes(path);
+            let file = File::open(path).map_err(|error| {
+                Exception::new(Kind::Os, format!("the buffered request body: {error}"))
+            })?;
+            Input::file(file)
+        } else {
+            Input::window(*call)
+        };
+        Ok(self.loaded.classes.input.instance(py, input).into_object())
+    }
+
+    /// Sends the app's result. True when the response is complete already.
+    fn send(&self, py: Py<'_>, reply: &Reply, result: &Object<'_>) -> Result<bool, Exception> {
+        let wrapper = self.loaded.classes.file_wrapper.value_of(result);
+        if let Some(file) = wrapper.and_then(|wrapper| wrapper.real_file(py))
+            && reply.shares_memory()
+        {
+            let copy = crate::sys::duplicate(file.fd)
+                .map_err(|error| Exception::new(Kind::Os, error.to_string()))?;
+            // The shard owns the copy from here on.
+            reply.file(py, copy.into_raw_fd(), file.offset, file.len)?;
+            return Ok(false);
+        }
+        if result.as_bytes().is_some() && !self.strict {
+            return self.send_items(py, reply, std::slice::from_ref(result)).map(|()| false);
+        }
+        if let Some(count) = result.sequence_len() {
+            let items: Vec<_> = (0..count).filter_map(|index| result.item(index)).collect();
+            return self.send_items(py, reply, &items).map(|()| false);
+        }
+        let iterator = result.iterate()?;
+        while let Some(item) = iterator.next_item()? {
+            let Some(piece) = self.piece(item)? else { continue };
+            reply.body(py, &piece)?;
+            reply.publish();
+        }
+        Ok(false)
+    }
+
+    /// Sends a body that is all here: its length is known.
+    fn send_items<'py>(
+        &self,
+        py: Py<'py>,
+        reply: &Reply,
+        items: &[Object<'py>],
+    ) -> Result<(), Exception> {
+        if let [only] = items
+            && let Some(bytes) = only.as_bytes()
+        {
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            reply.expect_length(bytes.len() as u64);
+            return reply.body(py, only);
+        }
+        let mut pieces = Vec::with_capacity(items.len());
+        for item in items {
+            pieces.extend(self.piece(item.clone())?);
+        }
+        let total = pieces.iter().filter_map(Object::as_bytes).map(|b| b.len() as u64).sum();
+        if total > 0 {
+            reply.expect_length(total);
+        }
+        pieces.iter().try_for_each(|piece| reply.body(py, piece))
+    }
+
+    /// One item of the app's result as bytes; None for what is skipped.
+    fn piece<'py>(&self, item: Object<'py>) -> Result<Option<Object<'py>>, Exception> {
+        if let Some(bytes) = item.as_bytes() {
+            let is_empty = bytes.is_empty();
+            return Ok((!is_empty).then_some(item));
+        }
+        if item.is_none() && !self.strict {
+            return Ok(None); // uWSGI: None is skipped silently.
+        }
+        if item.is_str() && !self.strict {
+            warn_of_str();
+            let encoded = item.call_method("encode", [])?;
+            let is_empty = encoded.as_bytes().is_none_or(<[u8]>::is_empty);
+            return Ok((!is_empty).then_some(encoded));
+        }
+        let message = format!("the app's iterable gave {}, not bytes", item.type_name());
+        Err(Exception::new(Kind::Type, message))
+    }
+
+    fn close(&self, py: Py<'_>, result: &Object<'_>) -> Result<(), Exception> {
+        if result.sequence_len().is_some() || result.as_bytes().is_some() {
+            return Ok(());
+        }
+        match result.attribute_if_any(self.close.get(py))? {
+            Some(close) => close.call([]).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers for an app that raised, and writes its traceback once.
+    fn fail(&self, py: Py<'_>, call: &Call, error: &Exception) {
+        self.worker.bump(worker::EXCEPTIONS, 1);
+        if call.is_cancelled() && error.is(py, Kind::Os) {
+            // The client left; what the app saw of it is no error of the app.
+            self.core.bump(core::WRITE_ERRORS, 1);
+        } else {
+            log::line(format_args!("{}", error.traceback(py).trim_end()));
+        }
+        self.reply.reply.value(py).fail(py, c"500 Internal Server Error");
+    }
+
+    fn tell_dishonest_lengths(&self, reply: &Reply, outcome: Outcome, head: &Head<'_>) {
+        let target = || String::from_utf8_lossy(head.target()).into_owned();
+        if let Outcome::Short { promised, written } = outcome {
+            log::line(format_args!(
+                "the app promised {promised} bytes and gave {written} for {}: the connection is \
+                 closed so that the client can tell",
+                target()
+            ));
+        }
+        if let (true, written) = reply.surplus() {
+            log::line(format_args!(
+                "the app gave {written} bytes for {}, more than its Content-Length: the surplus \
+                 is dropped",
+                target()
+            ));
+        }
+    }
+
+    /// Makes a new responder if the app kept the old one beyond its request.
+    fn renew(&mut self, py: Py<'_>) {
+        if self.reply.start.get(py).references() == 1 {
+            return;
+        }
+        self.reply.reply.value(py).set_write(None);
+        if let Ok(reply) = Responder::new(py, self.loaded, self.strict) {
+            self.reply = reply;
+        }
+    }
+}
+
+fn warn_of_str() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !WARNED.swap(true, Ordering::Relaxed) {
+        log::line(format_args!(
+            "the app returned str where PEP 3333 wants bytes: it is sent as UTF-8; write b\"...\" or \
+             .encode() to mend it (said once)"
+        ));
+    }
+}

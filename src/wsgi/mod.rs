@@ -1,0 +1,17 @@
+//! What it does: PEP 3333 in safe Rust: a worker's loop, environ, the response, the input.
+//! What it does not: sockets, protocols, unsafe code.
+//! Who may call it: server and isolation, to run workers.
+//! What it may import: python, api, request, response, handoff, shared, options, log.
+
+mod app;
+mod call;
+mod environ;
+mod file_wrapper;
+mod headers;
+mod input;
+mod reply;
+mod worker;
+
+pub use app::{Boot, LoadError, Place};
+pub use environ::Fixed;
+pub use worker::{Loaded, Plan, announce, epoch_seconds, serve};

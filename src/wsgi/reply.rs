@@ -1,0 +1,377 @@
+//! `Reply`: the response of the request that runs, from start_response to the last byte.
+//!
+//! One `Reply` serves one request after another; it is the Rust side of `start_response` and of the
+//! `write` callable that it returns (PEP 3333).
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+
+use super::headers::{self, Framing};
+use crate::handoff::{Call, ResponseHead, flag};
+use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
+
+/// Bodies from this size on are handed to the shard as they are, when it shares our memory.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// The state of the response.
+#[derive(Default)]
+struct State {
+    call: Option<Call>,
+    home: Home,
+    strict: bool,
+    /// Status and header lines, ready to be sent.
+    head: Vec<u8>,
+    framing: Framing,
+    started: bool,
+    sent: bool,
+    /// The client asked with HEAD.
+    is_head: bool,
+    /// The client must not get a body (HEAD, 1xx, 204, 304).
+    bodiless: bool,
+    /// The `write` that start_response returns, a method of this very object.
+    write: Option<Kept>,
+    /// Body bytes that the app gave.
+    written: u64,
+    surplus: bool,
+}
+
+/// The Rust value behind `start_response` and `write`.
+pub struct Reply(RefCell<State>);
+
+/// What became of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Complete,
+    /// Fewer bytes than the app promised.
+    Short {
+        promised: u64,
+        written: u64,
+    },
+}
+
+impl Reply {
+    /// A reply that no request uses yet. `strict` is uWSGI's `wsgi-strict`.
+    pub fn new(home: &Home, strict: bool) -> Reply {
+        Reply(RefCell::new(State { home: home.clone(), strict, ..State::default() }))
+    }
+
+    /// The Python type whose instances hold a `Reply`.
+    ///
+    /// # Errors
+    /// What Python raised.
+    pub fn class(py: Py<'_>) -> Result<Type<Reply>, Exception> {
+        let methods = vec![Type::method::<StartResponse>(), Type::method::<Write>()];
+        Type::new(py, c"uwring.Reply", methods, None)
+    }
+
+    /// Sets the `write` that start_response returns; None breaks the cycle that it makes.
+    pub fn set_write(&self, write: Option<Kept>) {
+        let old = std::mem::replace(&mut self.0.borrow_mut().write, write);
+        drop(old);
+    }
+
+    /// Begins with a new request.
+    pub fn begin(&self, call: Call, is_head: bool) {
+        let mut state = self.0.borrow_mut();
+        state.call = Some(call);
+        state.head.clear();
+        state.framing = Framing::default();
+        (state.started, state.sent, state.surplus) = (false, false, false);
+        (state.is_head, state.bodiless) = (is_head, is_head);
+        state.written = 0;
+    }
+
+    /// Whether the app has called start_response.
+    pub fn is_started(&self) -> bool {
+        self.0.borrow().started
+    }
+
+    /// Whether the head went out.
+    pub fn is_sent(&self) -> bool {
+        self.0.borrow().sent
+    }
+
+    /// Whether the app gave its own Content-Length.
+    pub fn has_length(&self) -> bool {
+        self.0.borrow().framing.length.is_some()
+    }
+
+    /// Says how long the body will be, when the app did not and its result tells.
+    pub fn expect_length(&self, length: u64) {
+        let mut state = self.0.borrow_mut();
+        if state.framing.length.is_none() && !state.bodiless {
+            state.framing.length = Some(length);
+            state.framing.flags |= flag::LENGTH_KNOWN;
+        }
+    }
+
+    /// Sends one piece of the body, the head before it if need be.
+    ///
+    /// # Errors
+    /// OSError when the client is gone.
+    pub fn body(&self, py: Py<'_>, piece: &Object<'_>) -> Result<(), Exception> {
+        let Some(bytes) = piece.as_bytes() else {
+            return Err(Exception::new(Kind::Type, "BUG: a body piece is bytes"));
+        };
+        let call = self.current()?;
+        self.send_head(py, &call)?;
+        let (bytes, cut) = self.count(bytes);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() >= LARGE_BYTES && call.shares_memory() && !cut {
+            let home = self.0.borrow().home.clone();
+            if let Some(mut large) = piece.pin(&home) {
+                while let Err(back) = call.write_large(large) {
+                    large = back;
+                    wait(py, &call)?;
+                }
+                return Ok(());
+            }
+        }
+        write_all(py, &call, bytes)
+    }
+
+    /// Counts what the app gave and returns what of it may be sent: not more than was promised.
+    fn count<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], bool) {
+        let mut state = self.0.borrow_mut();
+        let before = state.written;
+        state.written += bytes.len() as u64;
+        if state.bodiless {
+            return (&[], true);
+        }
+        let Some(length) = state.framing.length else { return (bytes, false) };
+        let room = length.saturating_sub(before);
+        if bytes.len() as u64 <= room {
+            return (bytes, false);
+        }
+        state.surplus = true;
+        (&bytes[..room as usize], true)
+    }
+
+    /// Sends the head if it has not gone out.
+    fn send_head(&self, py: Py<'_>, call: &Call) -> Result<(), Exception> {
+        let mut state = self.0.borrow_mut();
+        if state.sent {
+            return Ok(());
+        }
+        if !state.started {
+            let message = "the app gave a body before it called start_response";
+            return Err(Exception::new(Kind::Assertion, message));
+        }
+        state.sent = true;
+        let head = ResponseHead {
+            head_len: state.head.len() as u32,
+            status: state.framing.status,
+            headers: state.framing.headers,
+            length: state.framing.length,
+            flags: state.framing.flags,
+        };
+        let bytes = std::mem::take(&mut state.head);
+        drop(state);
+        let result = write_all(py, call, &bytes);
+        call.set_head(head);
+        self.0.borrow_mut().head = bytes;
+        result
+    }
+
+    /// Leaves a file as the whole body: `len` bytes from `offset`.
+    ///
+    /// # Errors
+    /// As `body`.
+    pub fn file(&self, py: Py<'_>, fd: i32, offset: u64, len: u64) -> Result<(), Exception> {
+        let call = self.current()?;
+        self.expect_length(len);
+        self.send_head(py, &call)?;
+        let mut state = self.0.borrow_mut();
+        let len = state.framing.length.map_or(len, |length| len.min(length));
+        state.written = len;
+        let bodiless = state.bodiless;
+        drop(state);
+        call.set_file(fd, offset, if bodiless { 0 } else { len });
+        Ok(())
+    }
+
+    /// Whether the shard reads our memory: then files are handed over as descriptors.
+    pub fn shares_memory(&self) -> bool {
+        self.0.borrow().call.is_some_and(|call| call.shares_memory())
+    }
+
+    /// Tells the shard what was written so far.
+    pub fn publish(&self) {
+        if let Some(call) = &self.0.borrow().call {
+            call.publish();
+        }
+    }
+
+    /// Ends a response that the app completed.
+    ///
+    /// # Errors
+    /// AssertionError if the app never called start_response.
+    pub fn finish(&self, py: Py<'_>) -> Result<Outcome, Exception> {
+        let call = self.current()?;
+        if !self.is_sent() {
+            let state = self.0.borrow();
+            let allowed = state.started && state.framing.length.is_none() && !state.bodiless;
+            drop(state);
+            if allowed {
+                self.expect_length(0);
+            }
+        }
+        self.send_head(py, &call)?;
+        let state = self.0.borrow();
+        let outcome = match state.framing.length {
+            Some(promised) if !state.bodiless && state.written < promised => {
+                call.set_flags(flag::CUT);
+                Outcome::Short { promised, written: state.written }
+            }
+            _ => Outcome::Complete,
+        };
+        drop(state);
+        call.finish();
+        Ok(outcome)
+    }
+
+    /// Ends a response whose app raised: a 500 if nothing went out, else the connection is cut.
+    pub fn fail(&self, py: Py<'_>, status: &CStr) {
+        let Ok(call) = self.current() else { return };
+        call.set_flags(flag::RAISED);
+        let mut state = self.0.borrow_mut();
+        if state.sent {
+            call.set_flags(flag::CUT);
+        } else {
+            let text = status.to_bytes();
+            let body = &text[4.min(text.len())..];
+            state.head.clear();
+            state.head.extend_from_slice(text);
+            state.head.extend_from_slice(b"\r\nContent-Type: text/plain\r\n");
+            state.sent = true;
+            let status = text.iter().take(3).fold(0, |n, b| n * 10 + u16::from(b - b'0'));
+            let head = ResponseHead {
+                head_len: state.head.len() as u32,
+                status,
+                headers: 1,
+                length: Some(body.len() as u64),
+                flags: flag::LENGTH_KNOWN,
+            };
+            let bytes = std::mem::take(&mut state.head);
+            let bodiless = state.bodiless;
+            drop(state);
+            let _ = write_all(py, &call, &bytes);
+            call.set_head(head);
+            if !bodiless {
+                let _ = write_all(py, &call, body);
+            }
+        }
+        call.finish();
+    }
+
+    /// Lets go of the request.
+    pub fn end(&self) {
+        self.0.borrow_mut().call = None;
+    }
+
+    /// Whether the app gave more than its Content-Length, and bytes that it gave.
+    pub fn surplus(&self) -> (bool, u64) {
+        let state = self.0.borrow();
+        (state.surplus, state.written)
+    }
+
+    fn current(&self) -> Result<Call, Exception> {
+        let call = self.0.borrow().call.filter(Call::is_current);
+        call.ok_or_else(|| Exception::new(Kind::Runtime, "this request is over"))
+    }
+}
+
+fn write_all(py: Py<'_>, call: &Call, bytes: &[u8]) -> Result<(), Exception> {
+    let mut rest = bytes;
+    loop {
+        let put = call.write(rest);
+        rest = &rest[put..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        wait(py, call)?;
+    }
+}
+
+/// Waits for room, without the GIL.
+fn wait(py: Py<'_>, call: &Call) -> Result<(), Exception> {
+    if call.is_cancelled() || !call.is_current() {
+        // uWSGI: what an app sees when it writes to a client that has gone.
+        return Err(Exception::new(Kind::Os, "write error"));
+    }
+    call.publish();
+    py.detach(|| call.output_wait());
+    Ok(())
+}
+
+/// `start_response(status, headers, exc_info=None)`.
+struct StartResponse;
+
+impl Function for StartResponse {
+    type On = Reply;
+    const NAME: &'static CStr = c"start_response";
+    const DOC: &'static CStr = c"start_response(status, response_headers, exc_info=None)";
+
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Reply,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
+        let [status, fields, exc_info] = args.bind(["status", "response_headers", "exc_info"])?;
+        let (Some(status), Some(fields)) = (status, fields) else {
+            let message = "start_response takes at least 2 arguments: status and headers";
+            return Err(Exception::new(Kind::Type, message));
+        };
+        let raised = exc_info.filter(|exc_info| !exc_info.is_none());
+        this.current()?;
+        let mut state = this.0.borrow_mut();
+        if let Some(raised) = raised {
+            if state.sent {
+                // PEP 3333: headers are out, so the error goes on its way.
+                let error = raised.item(1).map_or_else(
+                    || Exception::new(Kind::Os, "headers already sent"),
+                    Exception::from_object,
+                );
+                return Err(error);
+            }
+        } else if state.sent {
+            return Err(Exception::new(Kind::Os, "headers already sent"));
+        } else if state.started && state.strict {
+            let message = "start_response was called a second time without exc_info";
+            return Err(Exception::new(Kind::Assertion, message));
+        }
+        let strict = state.strict;
+        let State { head, .. } = &mut *state;
+        head.clear();
+        let framing = headers::write_head(status, fields, strict, head)?;
+        state.bodiless = state.is_head || matches!(framing.status, 100..=199 | 204 | 304);
+        state.framing = framing;
+        state.started = true;
+        Ok(state.write.as_ref().map_or_else(|| py.none(), |write| write.get(py).clone()))
+    }
+}
+
+/// `write(bytes)`: the imperative way that PEP 3333 keeps for old apps.
+struct Write;
+
+impl Function for Write {
+    type On = Reply;
+    const NAME: &'static CStr = c"write";
+    const DOC: &'static CStr = c"write(body_data): sends bytes to the client at once";
+
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Reply,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
+        let [data] = args.bind(["body_data"])?;
+        let Some(data) = data.filter(|data| data.as_bytes().is_some()) else {
+            return Err(Exception::new(Kind::Type, "write() takes one bytes object"));
+        };
+        this.body(py, data)?;
+        this.publish();
+        Ok(py.none())
+    }
+}

@@ -1,0 +1,173 @@
+//! A worker: the interpreter's side of it (`Loaded`), and the loop of each of its threads (`serve`).
+
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::app::{Boot, LoadError, Place};
+use super::call::Local;
+use super::environ::Fixed;
+use super::file_wrapper::{FileWrapper, Maker};
+use super::input::Input;
+use super::reply::Reply;
+use crate::api::{Facts, Module};
+use crate::handoff::{Handoff, Seat};
+use crate::python::{Exception, Home, Kept, Py, Thread, Type};
+use crate::shared::{Board, core, worker};
+
+/// How long an idle thread sleeps before it looks around by itself.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What all workers are made from.
+#[derive(Clone)]
+pub struct Plan {
+    pub handoff: &'static Handoff,
+    pub board: &'static Board,
+    pub place: Place,
+    pub fixed: Fixed,
+    pub facts: Facts,
+    /// uWSGI: `wsgi-strict`.
+    pub strict: bool,
+    /// uWSGI: `wsgi-disable-file-wrapper` makes it false.
+    pub file_wrapper: bool,
+}
+
+/// An interpreter with the app in it, shared by the threads of its worker.
+pub struct Loaded {
+    pub boot: Boot,
+    pub module: Module,
+    pub app: Option<Kept>,
+    pub home: Home,
+    pub classes: Classes,
+}
+
+/// The interpreter's own types.
+pub struct Classes {
+    pub input: Type<Input>,
+    pub reply: Type<Reply>,
+    pub file_wrapper: Rc<Type<FileWrapper>>,
+    pub maker: Option<Kept>,
+}
+
+impl Loaded {
+    /// Prepares an interpreter and loads the app. `worker` is its number from 1, 0 in the spawner.
+    ///
+    /// # Errors
+    /// What Python raised while being prepared. A missing app is no error here: `Loaded::app`.
+    pub fn new(
+        py: Py<'_>,
+        plan: &Plan,
+        worker: usize,
+    ) -> Result<(Loaded, Option<LoadError>), Exception> {
+        let boot = Boot::prepare(py, &plan.place)?;
+        let module = Module::install(py, &plan.facts, plan.board)?;
+        module.set_worker(py, worker);
+        let file_wrapper = Rc::new(FileWrapper::class(py)?);
+        let maker = match plan.file_wrapper {
+            true => Some(Maker::callable(py, Rc::clone(&file_wrapper))?.keep()),
+            false => None,
+        };
+        let classes =
+            Classes { input: Input::class(py)?, reply: Reply::class(py)?, file_wrapper, maker };
+        let mut loaded = Loaded { boot, module, app: None, home: Home::default(), classes };
+        let error = if plan.place.module.is_some() || plan.place.file.is_some() {
+            loaded.load(py, plan).err()
+        } else {
+            None
+        };
+        Ok((loaded, error))
+    }
+
+    fn load(&mut self, py: Py<'_>, plan: &Plan) -> Result<(), LoadError> {
+        let app = self.boot.load(py, &plan.place)?;
+        let _ = self.module.set_app(py, app.get(py));
+        self.app = Some(app);
+        Ok(())
+    }
+
+    /// Tells the app that it is in worker `number` (from 1) now: `post_fork_hook`.
+    pub fn enter_worker(&self, py: Py<'_>, number: usize) {
+        if let Err(error) = self.module.after_fork(py, number) {
+            crate::log::line(format_args!("{}", error.traceback(py).trim_end()));
+        }
+    }
+}
+
+/// Fills a worker's row when it begins.
+pub fn announce(plan: &Plan, index: usize, incarnation: u32, loaded: &Loaded) {
+    let row = plan.board.worker(index);
+    row.set(worker::INCARNATION, u64::from(incarnation));
+    row.set(worker::PID, u64::from(std::process::id()));
+    row.set(worker::LAST_SPAWN, epoch_seconds());
+    row.set(worker::HAS_APP, u64::from(loaded.app.is_some()));
+    row.add(worker::SPAWNS, 1);
+}
+
+/// Seconds since the epoch.
+pub fn epoch_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Serves requests on this thread until the worker is asked to leave.
+///
+/// # Errors
+/// What Python raised while the thread's own objects were made.
+pub fn serve(
+    plan: &Plan,
+    thread: &Thread,
+    seat: &Seat,
+    loaded: &Loaded,
+) -> Result<(), String> {
+    let local = thread.attach(|py| Local::new(py, plan, seat, loaded).map_err(|e| e.traceback(py)));
+    let mut local = local?;
+    plan.board.core(seat.worker(), seat.thread()).set(core::THREAD_ID, crate::sys::thread_id() as u64);
+    plan.board.worker(seat.worker()).set(worker::READY, 1);
+    let several = plan.board.threads() > 1;
+    while !seat.stopping() {
+        if !seat.has_work() {
+            if seat.sleep(IDLE) {
+                // A signal ended the sleep: the app's handler for it runs here, if it has one.
+                thread.attach(|py| {
+                    if let Err(error) = py.check_signals() {
+                        crate::log::line(format_args!("{}", error.traceback(py).trim_end()));
+                    }
+                });
+            }
+            continue;
+        }
+        seat.begin_waking();
+        let alone = thread.attach(|py| {
+            seat.end_waking();
+            run_batch(py, seat, loaded, several, &mut local)
+        });
+        if !alone {
+            // Others of this interpreter wait for the GIL: without this they would wait for long.
+            crate::sys::yield_now();
+        }
+    }
+    thread.attach(|_py| drop(local));
+    Ok(())
+}
+
+/// Runs requests while there are any and no other thread of the interpreter wants to run. Returns
+/// whether this thread is the interpreter's only one.
+fn run_batch(
+    py: Py<'_>,
+    seat: &Seat,
+    loaded: &Loaded,
+    several: bool,
+    local: &mut Local<'_>,
+) -> bool {
+    while let Some(call) = seat.claim() {
+        if several && seat.more_waiting() {
+            seat.wake_sibling();
+        }
+        let start = Instant::now();
+        local.run(py, call, start);
+        if several || !py.is_alone() {
+            loaded.home.clear(py);
+            return false;
+        }
+    }
+    loaded.home.clear(py);
+    true
+}
