@@ -3,6 +3,7 @@
 //! Called by: shard, with numbers (`Limits`) and the bytes that have arrived so far.
 //! May import: crate::request, httparse, bytes, std.
 
+pub mod chunked;
 pub mod reject;
 
 mod grammar;
