@@ -5,6 +5,7 @@
 
 pub mod chunked;
 pub mod reject;
+pub mod uwsgi;
 
 mod grammar;
 
