@@ -4,10 +4,13 @@
 //! May import: crate::request, httparse, bytes, std.
 
 pub mod chunked;
+pub mod http;
 pub mod reject;
 pub mod uwsgi;
 
 mod grammar;
+mod strict;
+mod target;
 
 pub use reject::Reject;
 
