@@ -37,6 +37,10 @@ fn check_request_line<'a>(head: &'a [u8], limits: &Limits) -> Result<Option<&'a 
     let Some(end) = head.iter().position(|byte| !is(*byte, TOKEN)) else {
         return Ok(None);
     };
+    // It may become an empty line before the request line.
+    if head == b"\r" {
+        return Ok(None);
+    }
     if end == 0 || head[end] != b' ' {
         return Err(Reject::Method);
     }
