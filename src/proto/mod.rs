@@ -8,6 +8,8 @@ pub mod http;
 pub mod reject;
 pub mod uwsgi;
 
+#[cfg(test)]
+mod corpus;
 mod grammar;
 mod strict;
 mod target;
