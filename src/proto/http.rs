@@ -4,9 +4,9 @@
 //! `strict`, which names the fault; what it did is judged here as a whole: host, framing,
 //! expectations.
 
-use std::mem::{MaybeUninit, replace};
+use std::mem::MaybeUninit;
 
-use super::grammar::{TOKEN, decimal, is};
+use super::fields::{Said, has_underscore};
 use super::{Limits, Parsed, Reject, strict, target};
 use crate::request::{Body, Field, Range, Request, Version};
 
@@ -25,16 +25,19 @@ const EARLY_BYTES: usize = 2048;
 /// names that hold an underscore.
 pub fn parse(bytes: &[u8], limits: &Limits, request: &mut Request) -> Result<Parsed, Reject> {
     request.clear();
-    let head_bytes_max = limits.head_bytes_max.min(usize::from(u16::MAX));
-    let window = &bytes[..bytes.len().min(head_bytes_max)];
+    let limits = &Limits {
+        head_bytes_max: limits.head_bytes_max.min(usize::from(u16::MAX)),
+        fields_max: limits.fields_max.min(FIELDS_CEILING),
+        ..*limits
+    };
+    let window = &bytes[..bytes.len().min(limits.head_bytes_max)];
     let skipped = skip_empty_lines(window)?;
     let head = &window[skipped..];
 
     if head.len() <= EARLY_BYTES || may_hold_end(head) {
-        let room = limits.fields_max.min(FIELDS_CEILING);
         let mut places = [const { MaybeUninit::uninit() }; FIELDS_CEILING];
         let mut parsed = httparse::Request::new(&mut []);
-        match parsed.parse_with_uninit_headers(head, &mut places[..room]) {
+        match parsed.parse_with_uninit_headers(head, &mut places[..limits.fields_max]) {
             Ok(httparse::Status::Complete(len)) => {
                 request.head_len = skipped + len;
                 return accept(window, &parsed, limits, request);
@@ -43,7 +46,7 @@ pub fn parse(bytes: &[u8], limits: &Limits, request: &mut Request) -> Result<Par
             Err(_) => return Err(name_fault(head, limits)),
         }
     }
-    if window.len() == head_bytes_max {
+    if window.len() == limits.head_bytes_max {
         strict::check(head, limits)?;
         return Err(Reject::HeadTooLarge);
     }
@@ -53,7 +56,9 @@ pub fn parse(bytes: &[u8], limits: &Limits, request: &mut Request) -> Result<Par
 
 /// The reason why httparse, or a check that it does not make, refused `head`.
 fn name_fault(head: &[u8], limits: &Limits) -> Reject {
-    strict::check(head, limits).err().unwrap_or(Reject::LineEnd)
+    let fault = strict::check(head, limits).err();
+    debug_assert!(fault.is_some(), "BUG: {} is not at fault", head.escape_ascii());
+    fault.unwrap_or(Reject::LineEnd)
 }
 
 /// How many bytes of empty lines come before the request line.
@@ -125,67 +130,6 @@ fn lines_end_in_crlf(window: &[u8], head_len: usize, headers: &[httparse::Header
         && headers.iter().all(|header| is_crlf(offset_in(window, header.name.as_bytes())))
 }
 
-/// What the head says about the connection and the body.
-#[derive(Default)]
-struct Said {
-    /// The index of the Host field.
-    host: Option<usize>,
-    content_type: bool,
-    length: Option<u64>,
-    coding: Option<Result<(), Reject>>,
-    close: bool,
-    keep_alive: bool,
-    continues: bool,
-}
-
-impl Said {
-    /// Takes note of one field, the `index`-th that is kept, and says whether to keep it.
-    #[inline]
-    fn keeps(&mut self, name: &[u8], value: &[u8], index: usize) -> Result<bool, Reject> {
-        let named = |expected: &[u8]| name.eq_ignore_ascii_case(expected);
-        match (name.len(), name[0] | 0x20) {
-            (4, b'h') if named(b"host") && self.host.replace(index).is_some() => {
-                return Err(Reject::HostRepeated);
-            }
-            // httpoxy: it would become HTTP_PROXY, which HTTP clients obey.
-            (5, b'p') if named(b"proxy") => return Ok(false),
-            (6, b'e') if named(b"expect") => {
-                // RFC 9110, 10.1.1: there is no other expectation.
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Reject::Expectation);
-                }
-                self.continues = true;
-            }
-            (10, b'c') if named(b"connection") => self.note_connection(value),
-            (12, b'c') if named(b"content-type") && replace(&mut self.content_type, true) => {
-                return Err(Reject::ContentTypeRepeated);
-            }
-            (14, b'c') if named(b"content-length") => {
-                let length = decimal(value).ok_or(Reject::LengthInvalid)?;
-                if self.length.replace(length).is_some() {
-                    return Err(Reject::LengthRepeated);
-                }
-            }
-            (17, b't') if named(b"transfer-encoding") => {
-                let repeated = self.coding.is_some();
-                self.coding =
-                    Some(if repeated { Err(Reject::CodingInvalid) } else { coding(value) });
-                return Ok(false);
-            }
-            _ => {}
-        }
-        Ok(true)
-    }
-
-    /// RFC 9110, 7.6.1: a list of options in any case, over any number of fields.
-    fn note_connection(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',').map(trim) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-}
-
 /// Judges what the head says as a whole, and sets the rest of `request`.
 fn settle(
     window: &[u8],
@@ -225,42 +169,6 @@ fn settle(
     // RFC 9110, 10.1.1: ignored in 1.0; without a body there is nothing to continue with.
     request.expects_continue = said.continues && is_11 && request.body != Body::None;
     Ok(())
-}
-
-/// RFC 9112, 6.1 and 6.3: exactly `chunked` is understood. A proper list that ends in it is of
-/// known length in a coding that is not; anything else has no length.
-fn coding(value: &[u8]) -> Result<(), Reject> {
-    if value.eq_ignore_ascii_case(b"chunked") {
-        return Ok(());
-    }
-    let is_token = |coding: &[u8]| !coding.is_empty() && coding.iter().all(|byte| is(*byte, TOKEN));
-    let mut others = value.split(|byte| *byte == b',').map(trim);
-    let ends_in_chunked = others.next_back().is_some_and(|c| c.eq_ignore_ascii_case(b"chunked"));
-    let others_differ = others.all(|c| is_token(c) && !c.eq_ignore_ascii_case(b"chunked"));
-    Err(if ends_in_chunked && others_differ {
-        Reject::CodingUnknown
-    } else {
-        Reject::CodingInvalid
-    })
-}
-
-/// RFC 9110, 5.6.3: optional white space is SP and HT, nothing else.
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-/// Whether `name` holds an underscore; eight bytes at a time, names are on the hot path.
-fn has_underscore(name: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = name.as_chunks::<8>();
-    let in_words = words.iter().any(|word| {
-        let zeroed = u64::from_ne_bytes(*word) ^ (ONES * b'_' as u64);
-        zeroed.wrapping_sub(ONES) & !zeroed & (ONES << 7) != 0
-    });
-    in_words || rest.contains(&b'_')
 }
 
 /// Where `part`, a slice of `window`, starts in it.
@@ -317,35 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn takes_chunked_alone_as_a_coding() {
-        let request = with_fields("Transfer-Encoding: \tChunked \r\n").unwrap();
-        assert_eq!((request.body, request.fields.len()), (Body::Chunked, 1));
-        for (value, reject) in [
-            ("gzip, chunked", Reject::CodingUnknown),
-            ("chunked, chunked", Reject::CodingInvalid),
-            ("chunked, gzip", Reject::CodingInvalid),
-            ("xchunked", Reject::CodingInvalid),
-            (",chunked", Reject::CodingInvalid),
-            ("chunked,", Reject::CodingInvalid),
-            ("", Reject::CodingInvalid),
-            ("\"chunked\"", Reject::CodingInvalid),
-            ("chunked;q=1", Reject::CodingInvalid),
-        ] {
-            let fields = format!("Transfer-Encoding: {value}\r\n");
-            assert_eq!(with_fields(&fields), Err(reject), "{value}");
-        }
-    }
-
-    #[test]
-    fn drops_names_with_an_underscore_wherever_it_is() {
-        for name in ["_", "a_", "_2345678", "1234567_", "12345678_", "Content_Length", "1234_678-0"]
-        {
-            let request = with_fields(&format!("{name}: 1\r\n")).unwrap();
-            assert_eq!((request.fields.len(), request.body), (1, Body::None), "{name}");
-        }
-    }
-
-    #[test]
     fn refuses_a_bare_line_feed_at_every_place() {
         let lines = ["GET / HTTP/1.1", "Host: a", "X: y", ""];
         for bad in 0..lines.len() {
@@ -384,6 +263,18 @@ mod tests {
             assert_eq!(cut, Ok(Parsed::Partial), "{len}");
             assert_eq!(parse_default(head.as_bytes()).unwrap().head_len, head.len());
         }
+    }
+
+    #[test]
+    fn binds_a_limit_that_is_set_to_unlimited() {
+        let limits =
+            Limits { head_bytes_max: usize::MAX, fields_max: usize::MAX, ..Limits::default() };
+        let fields = |count| format!("GET / HTTP/1.0\r\n{}\r\n", "X:\r\n".repeat(count));
+        let parse = |head: String| parse(head.as_bytes(), &limits, &mut Request::default());
+        assert_eq!(parse(fields(FIELDS_CEILING)), Ok(Parsed::Complete));
+        assert_eq!(parse(fields(FIELDS_CEILING + 1)), Err(Reject::FieldsTooMany));
+        let long = format!("GET / HTTP/1.0\r\nX: {}\r\n\r\n", "x".repeat(66_000));
+        assert_eq!(parse(long), Err(Reject::HeadTooLarge));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod uwsgi;
 
 #[cfg(test)]
 mod corpus;
+mod fields;
 mod grammar;
 mod strict;
 mod target;
