@@ -98,14 +98,13 @@ fn read_vars(head: &[u8], limits: &Limits, request: &mut Request) -> Result<(), 
 
 /// Takes one length and as many bytes from `head` at `at`.
 fn take_text(head: &[u8], at: &mut usize) -> Option<Range> {
-    let length = head.get(*at..*at + 2)?;
-    let text = Range::new(*at + 2, u16::from_le_bytes([length[0], length[1]]).into());
-    let end = usize::from(text.start) + usize::from(text.len);
-    if end > head.len() {
-        return None;
-    }
-    *at = end;
-    Some(text)
+    let start = *at + 2;
+    let length = head.get(*at..start)?;
+    let len = u16::from_le_bytes([length[0], length[1]]).into();
+    // A range must not be made before it is known to be inside: the length may say 65,535.
+    head.get(start..start + len)?;
+    *at = start + len;
+    Some(Range::new(start, len))
 }
 
 /// Sets what the server itself reads from a var.
@@ -238,7 +237,9 @@ mod tests {
     #[test]
     fn rejects_texts_that_are_unnamed_or_run_past_the_block() {
         assert_eq!(parse_vars(&[("", "a")]), Err(Reject::PacketMalformed));
-        for vars in [&[1, 0][..], &[1], &[1, 0, b'A'], &[1, 0, b'A', 2, 0, b'b'], &[9, 9, b'A']] {
+        for vars in
+            [&[1, 0][..], &[1], &[1, 0, b'A'], &[1, 0, b'A', 2, 0, b'b'], &[9, 9, b'A'], &[0xff; 9]]
+        {
             let packet = [&[0, vars.len() as u8, 0, 0][..], vars, b"the body"].concat();
             assert_eq!(parse_default(&packet), Err(Reject::PacketMalformed), "{vars:?}");
         }
