@@ -97,14 +97,17 @@ fn trim(mut value: &[u8]) -> &[u8] {
 }
 
 /// Whether `name` holds an underscore; eight bytes at a time, names are on the hot path.
+#[inline]
 pub(super) fn has_underscore(name: &[u8]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let (words, rest) = name.as_chunks::<8>();
-    let in_words = words.iter().any(|word| {
+    let in_word = |word: &[u8; 8]| {
         let zeroed = u64::from_ne_bytes(*word) ^ (ONES * b'_' as u64);
         zeroed.wrapping_sub(ONES) & !zeroed & (ONES << 7) != 0
-    });
-    in_words || rest.contains(&b'_')
+    };
+    let Some(last) = name.last_chunk::<8>() else {
+        return name.contains(&b'_');
+    };
+    in_word(last) || name.as_chunks::<8>().0.iter().any(in_word)
 }
 
 #[cfg(test)]
