@@ -49,6 +49,7 @@ const NGINX_VARS: &[(&str, &str)] = &[
     ("HTTP_COOKIE", "sessionid=38afes7a8; csrftoken=u32t4o3tb3gg43"),
 ];
 
+const DRIPPING_FIELDS: usize = 112;
 const BODY_BYTES: usize = 64 * 1024;
 const CHUNK_BYTES: usize = 8 * 1024;
 
@@ -66,6 +67,19 @@ fn parse_heads(c: &mut Criterion) {
     c.bench_function("uwsgi packet of nginx", |b| b.iter(&mut parse));
     assert_eq!(parse(), Ok(Parsed::Complete));
     assert_eq!((request.fields.len(), request.body), (NGINX_VARS.len(), Body::Length(16)));
+}
+
+/// A client that sends one byte for each packet: all parses of one long head.
+fn parse_dripping_head(c: &mut Criterion) {
+    let limits = Limits::default();
+    let mut request = Request::default();
+    let fields = "X-Name: 0123456789012345678901234567890123456789012\r\n".repeat(DRIPPING_FIELDS);
+    let head = format!("GET / HTTP/1.0\r\n{fields}\r\n").into_bytes();
+    let mut parse =
+        || (1..=head.len()).map(|len| http::parse(&head[..len], &limits, &mut request)).last();
+    c.bench_function("http head of 6 KiB, byte by byte", |b| b.iter(&mut parse));
+    assert_eq!(parse(), Some(Ok(Parsed::Complete)));
+    assert_eq!(request.fields.len(), DRIPPING_FIELDS);
 }
 
 fn decode_chunks(c: &mut Criterion) {
@@ -89,5 +103,5 @@ fn decode_chunks(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse_heads, decode_chunks);
+criterion_group!(benches, parse_heads, parse_dripping_head, decode_chunks);
 criterion_main!(benches);
