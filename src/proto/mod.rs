@@ -5,13 +5,13 @@
 
 pub mod chunked;
 pub mod http;
-pub mod reject;
 pub mod uwsgi;
 
 #[cfg(test)]
 mod corpus;
 mod fields;
 mod grammar;
+mod reject;
 mod strict;
 mod target;
 
