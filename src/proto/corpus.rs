@@ -241,9 +241,17 @@ fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn answers_any_bytes_the_same_when_cut(bytes in any_bytes(), cut in any::<prop::sample::Index>()) {
+    fn answers_any_bytes_the_same_when_cut(
+        bytes in any_bytes(),
+        cut in any::<prop::sample::Index>(),
+    ) {
         let cut = cut.index(bytes.len() + 1);
-        let limits = Limits { head_bytes_max: 80, fields_max: 3, target_bytes_max: 9, ..Limits::default() };
+        let limits = Limits {
+            head_bytes_max: 80,
+            fields_max: 3,
+            target_bytes_max: 9,
+            ..Limits::default()
+        };
         for parse in [http::parse, uwsgi::parse] {
             let (mut first, mut whole) = (Request::default(), Request::default());
             let early = parse(&bytes[..cut], &limits, &mut first);
@@ -259,7 +267,10 @@ proptest! {
     }
 
     #[test]
-    fn decodes_what_was_encoded(body in prop::collection::vec(any::<u8>(), 1..2000), chunk in 1..700_usize) {
+    fn decodes_what_was_encoded(
+        body in prop::collection::vec(any::<u8>(), 1..2000),
+        chunk in 1..700_usize,
+    ) {
         let mut coded = Vec::new();
         for part in body.chunks(chunk) {
             chunked::encode_size(part.len(), &mut coded);
