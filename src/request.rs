@@ -52,6 +52,7 @@ pub enum Fields {
 /// How the request's body is delimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Body {
+    /// Nothing follows the head: no length was given, or the length 0.
     #[default]
     None,
     /// Exactly this many bytes follow the head.
