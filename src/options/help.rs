@@ -1,0 +1,1 @@
+//! What the table says, for people: `--help`, `--show-config`, docs/options.md.

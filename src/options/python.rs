@@ -1,0 +1,1 @@
+//! Which CPython the app wants.
