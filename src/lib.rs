@@ -10,3 +10,5 @@ pub mod options;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod request;
+#[cfg(feature = "server")]
+pub mod server;

@@ -11,10 +11,15 @@ use crate::error::StartError;
 /// The options that name a configuration file, which is read in their place.
 const INCLUDES: [&str; 4] = ["ini", "config", "include", "inherit"];
 
+/// Whether an option of that name is replaced by a file's settings.
+pub(super) fn is_include(name: &str) -> bool {
+    INCLUDES.contains(&name)
+}
+
 /// Appends a setting, and the file's settings after it when it names an ini file.
 pub(super) fn push(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
     let file = match &setting.value {
-        Some(value) if INCLUDES.contains(&setting.name.as_str()) => {
+        Some(value) if is_include(&setting.name) => {
             let place = read.settings.len();
             Some(expand::value(value, place, &read.settings, read.env, &mut Vec::new()))
         }

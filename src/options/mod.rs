@@ -225,6 +225,14 @@ pub struct Options {
     pub warnings: Vec<String>,
 }
 
+impl Options {
+    /// The last setting of an option, whichever of its names was written; for messages.
+    pub fn written(&self, name: &str) -> Option<&Setting> {
+        let (_, opt) = table::find(name)?;
+        self.settings.iter().rev().find(|setting| opt.names.contains(&setting.name.as_str()))
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
