@@ -49,7 +49,7 @@ fn set(
     let result = match opt.status {
         // Nothing depends on it, so nothing about it can be wrong enough to stop a start.
         Status::Ignored(_) => Ok(()),
-        _ => opt.takes.check(value).and_then(|()| (opt.set)(options, value)),
+        _ => (opt.set)(options, value).and_then(|()| opt.takes.check(value)),
     };
     result.map_err(|wrong| {
         let Setting { name, origin, .. } = setting;

@@ -19,13 +19,14 @@ pub(super) fn settings(args: Vec<OsString>, read: &mut Read<'_>) -> Result<(), S
     }
     let mut words = words.into_iter().peekable();
     let mut only_positional = false;
+    let mut files_and_apps = Vec::new();
     while let Some((position, word)) = words.next() {
         let mut next = |takes: Takes| {
             let wanted = |next: &(usize, String)| is_value(takes, &next.1);
             words.next_if(wanted).map(|(_, word)| word)
         };
         if only_positional || word == "-" || !word.starts_with('-') {
-            positional(position, &word, read)?;
+            files_and_apps.push((position, word));
         } else if word == "--" {
             only_positional = true;
         } else if let Some(long) = word.strip_prefix("--") {
@@ -33,6 +34,11 @@ pub(super) fn settings(args: Vec<OsString>, read: &mut Read<'_>) -> Result<(), S
         } else {
             short_options(position, &word[1..], &mut next, read)?;
         }
+    }
+    // uWSGI: `app.ini --processes 3` reads the options first, so that the file's value wins,
+    // and `--ini app.ini --processes 3` reads them in the order written.
+    for (position, word) in files_and_apps {
+        positional(position, &word, read)?;
     }
     Ok(())
 }
@@ -167,4 +173,119 @@ fn is_dotted_name(text: &str) -> bool {
         part.starts_with(|first: char| first.is_alphabetic() || first == '_')
             && part.chars().all(|char| char.is_alphanumeric() || char == '_')
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Address, Options, Protocol, parse};
+
+    fn right(line: &str) -> Options {
+        let words: Vec<_> = line.split_whitespace().collect();
+        parse(&words).expect("the line is right")
+    }
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn the_command_lines_of_the_tutorial_work_unchanged() {
+        let options = right("--http :9090 --wsgi-file foobar.py");
+        assert_eq!(options.sockets[0].address, tcp("0.0.0.0", 9090));
+        assert_eq!(options.sockets[0].protocol, Protocol::Http);
+        assert_eq!(options.wsgi_file.as_deref(), Some(Path::new("foobar.py")));
+        assert_eq!((options.master, options.processes, options.threads), (false, 1, 1));
+
+        let line = "--http :9090 --wsgi-file foobar.py --master --processes 4 --threads 2";
+        let options = right(line);
+        assert_eq!((options.master, options.processes, options.threads), (true, 4, 2));
+
+        let options = right("--socket 0.0.0.0:5000 --protocol=http -w wsgi:app");
+        assert_eq!(options.sockets[0].address, tcp("0.0.0.0", 5000));
+        assert_eq!(options.sockets[0].protocol, Protocol::Http);
+        assert_eq!(options.module.as_deref(), Some("wsgi:app"));
+
+        let options = right("--socket 0.0.0.0:8000 --protocol=http --wsgi-file wsgi.py");
+        assert_eq!(options.sockets[0].protocol, Protocol::Http);
+
+        let options =
+            right("--http-socket 0.0.0.0:8000 --wsgi-file wsgi.py --master --processes 10");
+        assert_eq!(options.sockets[0].protocol, Protocol::Http);
+        assert_eq!(options.processes, 10);
+
+        let options = right("--socket 127.0.0.1:3031 --wsgi-file wsgi.py --master --processes 10");
+        assert_eq!(options.sockets[0].protocol, Protocol::Uwsgi);
+
+        let line =
+            "--wsgi-file wsgi.py --socket 127.0.0.1:3031 --stats 127.0.0.1:3030 --stats-http";
+        let options = right(line);
+        assert_eq!(options.stats, Some(tcp("127.0.0.1", 3030)));
+        assert!(options.stats_http && options.warnings.is_empty());
+    }
+
+    #[test]
+    fn options_are_written_as_getopt_reads_them() {
+        for line in ["-p 4", "-p4", "-Mp4", "--processes 4", "--processes=4", "--process 4"] {
+            assert_eq!(right(line).processes, 4, "{line}");
+        }
+        let options = right("-MT --http-time 7 --chmod-socket --socket a.sock");
+        assert!(options.master && options.enable_threads);
+        assert_eq!((options.http_timeout, options.chmod_socket), (7, Some(0o666)));
+        assert_eq!(right("--chmod-socket 660").chmod_socket, Some(0o660));
+        assert_eq!(right("-C664").chmod_socket, Some(0o664));
+        assert_eq!(right("--chmod-socket=664 app:app").module.as_deref(), Some("app:app"));
+    }
+
+    #[test]
+    fn what_is_no_option_is_an_app() {
+        assert_eq!(right("my_app.wsgi").wsgi_file.as_deref(), Some(Path::new("my_app.wsgi")));
+        assert_eq!(right("pkg.mod:app").module.as_deref(), Some("pkg.mod:app"));
+        let options = right("-M -- dir/app.py:make");
+        assert_eq!(options.wsgi_file.as_deref(), Some(Path::new("dir/app.py")));
+        assert_eq!(options.callable.as_deref(), Some("make"));
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_one_that_was_meant() {
+        for (line, message) in [
+            ("--proceses 4", "unknown option --proceses; did you mean --processes?"),
+            ("--wsgi_file x", "unknown option --wsgi_file; did you mean --wsgi-file?"),
+            ("--zzzzzzzzz", "unknown option --zzzzzzzzz; see --help"),
+            ("-Mk", "unknown option -k in -Mk; see --help"),
+            ("--processes", "argument 1: option --processes wants a value: --processes N"),
+            ("-p four", "argument 1: processes: expected a number of at least 1, found \"four\""),
+            (
+                "--processes 0",
+                "argument 1: processes: expected a number of at least 1, found \"0\"",
+            ),
+            (
+                "-M 664",
+                "argument 2: \"664\" is neither an option nor an app nor a configuration: expected \
+                 app.ini, app.py or package.module:callable",
+            ),
+            ("app.yml", "argument 1: app.yml: YAML files are not supported yet; write it as ini"),
+            (
+                "--https :1",
+                "argument 1: https: TLS is not built in yet: let nginx end it and listen with \
+                 --socket or --http.",
+            ),
+        ] {
+            let words: Vec<_> = line.split_whitespace().collect();
+            assert_eq!(parse(&words).expect_err(line), message);
+        }
+        let error = parse(&["--http-t", "1"]).expect_err("two options begin so");
+        assert!(error.starts_with("option --http-t is ambiguous: it begins --"), "{error}");
+    }
+
+    #[test]
+    fn options_without_effect_yet_share_one_warning() {
+        let options = right("--harakiri 30 --cheaper 2 --thunder-lock");
+        assert_eq!(options.harakiri, Some(30));
+        assert_eq!(
+            options.warnings,
+            ["known, without effect yet: harakiri (argument 1), cheaper (argument 3)"]
+        );
+    }
 }

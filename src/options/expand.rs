@@ -78,15 +78,10 @@ fn replace(text: &str, open: &str, mut found: impl FnMut(&str) -> Option<String>
     out
 }
 
-/// The nearest setting above `place` with that name, else the first one below it.
+/// uWSGI: the first setting of that name counts, above `place` or below it.
 fn lookup(name: &str, place: usize, settings: &[Setting]) -> Option<String> {
-    let (above, below) = settings.split_at(place);
-    above
-        .iter()
-        .rev()
-        .find_map(|setting| named(name, setting))
-        .or_else(|| below.iter().skip(1).find_map(|setting| named(name, setting)))
-        .map(str::to_owned)
+    let others = settings.iter().enumerate().filter(|(index, _)| *index != place);
+    others.into_iter().find_map(|(_, setting)| named(name, setting)).map(str::to_owned)
 }
 
 fn named<'a>(name: &str, setting: &'a Setting) -> Option<&'a str> {
@@ -94,8 +89,8 @@ fn named<'a>(name: &str, setting: &'a Setting) -> Option<&'a str> {
         let (key, value) = setting.value.as_deref()?.split_once('=')?;
         return (key.trim() == name).then(|| value.trim());
     }
-    // uWSGI: a flag that was set without a value reads as "true" in a variable.
-    (setting.name == name).then(|| setting.value.as_deref().unwrap_or("true"))
+    // uWSGI: a bare flag reads as nothing.
+    (setting.name == name).then(|| setting.value.as_deref().unwrap_or(""))
 }
 
 /// uWSGI: from left to right, no precedence, whole numbers; what is no number counts as 0.
@@ -244,4 +239,63 @@ fn account(file: &str, id: &str) -> Option<String> {
     let lines = fs::read_to_string(file).ok()?;
     let found = lines.lines().find(|line| line.split(':').nth(2) == Some(id));
     Some(found.and_then(|line| line.split(':').next()).unwrap_or(id).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Origin;
+
+    fn expanded(lines: &[&str]) -> Vec<String> {
+        let settings = lines.iter().map(|line| {
+            let (name, value) = match line.split_once(" = ") {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (*line, None),
+            };
+            Setting { name: name.to_owned(), value, origin: Origin::Argument(1) }
+        });
+        let env = vec![("WORKERS".into(), "6".into())];
+        let (settings, _) = expand(settings.collect(), &env);
+        settings.into_iter().map(|setting| setting.value.unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn the_first_setting_of_a_name_is_its_variable() {
+        let lines = ["name = a", "x = %(name) %(later)", "name = b", "x = %(name)", "later = z"];
+        assert_eq!(expanded(&lines), ["a", "a z", "b", "a", "z"]);
+        assert_eq!(expanded(&["vacuum", "x = [%(vacuum)]"]), ["", "[]"]);
+        assert_eq!(expanded(&["set = a=/srv", "x = %(a)/%(b)"]), ["a=/srv", "/srv/%(b)"]);
+    }
+
+    #[test]
+    fn sums_go_from_left_to_right() {
+        let lines = ["n = 3", "x = %(n + 4 * 2)", "x = %(n / 0)", "x = %(2*2)", "x = %(9 - n)"];
+        assert_eq!(expanded(&lines), ["3", "14", "0", "%(2*2)", "6"]);
+    }
+
+    #[test]
+    fn the_environment_and_files_stand_in_values() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("count");
+        fs::write(&file, "12\n").expect("written");
+        let line = format!("x = @({})", file.display());
+        let lines = ["x = $(WORKERS)", "x = $(NONE)/$(WORKERS)", "x = %($(WORKERS) * 2)", &line];
+        assert_eq!(expanded(&lines), ["6", "$(NONE)/6", "12", "12"]);
+        assert_eq!(expanded(&["x = 100%", "x = $(", "x = %()"]), ["100%", "$(", "%()"]);
+    }
+
+    #[test]
+    fn letters_are_of_the_file_and_capitals_of_the_outermost() {
+        let outer = (PathBuf::from("/srv/app/outer.ini"), "uwsgi".to_owned());
+        let magic = Magic::new("in.ini", Path::new("/etc/x/in.ini"), "dev", Some(&outer));
+        let text = "%p %d %s %n %e %c %o %x %0 %1 %P %D %N %% %(name) %";
+        assert_eq!(
+            magic.apply(text).0,
+            "/etc/x/in.ini /etc/x/ in.ini in ini x in.ini dev etc x /srv/app/outer.ini /srv/app/ \
+             outer % %(name) %"
+        );
+        let (text, unknown) = magic.apply("%{HTTP_SOCKET}");
+        assert_eq!((text.as_str(), unknown), ("HTTP_SOCKET}", vec!["%{".to_owned()]));
+        assert!(magic.apply("%k").0.parse::<usize>().is_ok_and(|count| count > 0));
+    }
 }

@@ -335,3 +335,10 @@ impl Default for Options {
         }
     }
 }
+
+/// `from_process` without an environment, and with the whole argv in front of the tests.
+#[cfg(test)]
+fn parse(args: &[&str]) -> Result<Options, String> {
+    let words = std::iter::once(&"uwring").chain(args).map(OsString::from).collect();
+    from_process(words, &Environment::new()).map_err(|error| error.to_string())
+}

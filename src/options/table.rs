@@ -43,6 +43,8 @@ pub enum Takes {
     HttpAddress,
     Path,
     Pair,
+    /// Text without blanks.
+    Word,
     Text,
     MaybeText,
 }
@@ -99,6 +101,7 @@ impl Takes {
             Takes::Address | Takes::HttpAddress => "ADDRESS",
             Takes::Path => "PATH",
             Takes::Pair => "KEY=VALUE",
+            Takes::Word => "NAME",
             Takes::Text => "TEXT",
             Takes::MaybeText => "[TEXT]",
         }
@@ -134,7 +137,7 @@ impl Takes {
             Takes::SocketMode => value.socket_mode().map(drop),
             Takes::Pair => value.pair().map(drop),
             Takes::Flag | Takes::MaybeText | Takes::Address | Takes::HttpAddress => Ok(()),
-            Takes::Path | Takes::Text => value.text().map(drop),
+            Takes::Path | Takes::Word | Takes::Text => value.text().map(drop),
         }
     }
 }
@@ -340,7 +343,25 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["https", "https-socket", "https2"],
+        names: &[
+            "https",
+            "https-socket",
+            "https2",
+            "https-session-context",
+            "https-export-cert",
+            "sni",
+            "sni-dir",
+            "sni-dir-ciphers",
+            "ssl-enable3",
+            "ssl-enable-sslv3",
+            "ssl-enable-tlsv1",
+            "ssl-option",
+            "ssl-tmp-dir",
+            "ssl-verbose",
+            "ssl-verify-depth",
+            "https-socket-modifier1",
+            "https-socket-modifier2",
+        ],
         takes: Takes::Text,
         section: Section::Sockets,
         status: Status::Refused(
@@ -365,6 +386,9 @@ pub static TABLE: &[Opt] = &[
             "puwsgi-socket",
             "suwsgi-socket",
             "ssl-socket",
+            "fastcgi-nph-socket",
+            "scgi-nph-socket",
+            "undeferred-shared-socket",
         ],
         takes: Takes::Address,
         section: Section::Sockets,
@@ -381,7 +405,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["zerg", "zerg-server"],
+        names: &["zerg", "zerg-server", "zerg-pool", "zergpool", "zerg-fallback"],
         takes: Takes::Text,
         section: Section::Sockets,
         status: Status::Refused(
@@ -413,7 +437,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["chown-socket"],
-        takes: Takes::Text,
+        takes: Takes::Word,
         section: Section::Sockets,
         help: "Give unix sockets to this user, or user:group.",
         set: |options, value| Ok(options.chown_socket = Some(value.string()?)),
@@ -459,6 +483,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["reuse-port", "abstract-socket", "close-on-exec", "close-on-exec2"],
+        short: Some('a'),
         section: Section::Sockets,
         status: Status::Ignored("The server does so by itself where it is of use."),
         help: "Set this option on sockets.",
@@ -472,7 +497,12 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["so-send-timeout"],
+        names: &[
+            "so-send-timeout",
+            "socket-send-timeout",
+            "so-write-timeout",
+            "socket-write-timeout",
+        ],
         takes: Takes::Seconds,
         section: Section::Sockets,
         status: Status::Ignored("socket-timeout says how long a peer may take."),
@@ -488,11 +518,18 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["tcp-fast-open"],
+        names: &["tcp-fast-open", "tcp-fastopen"],
         takes: Takes::Count,
         section: Section::Sockets,
         status: Status::Later,
         help: "Let this many connections use TCP fast open.",
+        ..ROW
+    },
+    Opt {
+        names: &["tcp-fast-open-client", "tcp-fastopen-client"],
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Use TCP fast open for outgoing connections.",
         ..ROW
     },
     Opt {
@@ -544,6 +581,22 @@ pub static TABLE: &[Opt] = &[
         section: Section::Sockets,
         status: Status::Ignored("Bodies never take memory without bound."),
         help: "Warn about bodies of this many bytes read at once.",
+        ..ROW
+    },
+    Opt {
+        names: &["chunked-input-limit"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Take chunks of up to this many bytes.",
+        ..ROW
+    },
+    Opt {
+        names: &["chunked-input-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        status: Status::Ignored("socket-timeout says how long a peer may take."),
+        help: "Give a chunk this long.",
         ..ROW
     },
     Opt {
@@ -651,6 +704,26 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &[
+            "http-ss",
+            "http-subscription-server",
+            "http-use-base",
+            "http-use-cache",
+            "http-use-pattern",
+            "http-use-socket",
+            "http-zerg",
+            "http-resubscribe",
+            "http-subscription-fallback-key",
+            "http-stud-prefix",
+            "http-manage-rtsp",
+        ],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Refused("There is no router process: let nginx balance servers."),
+        help: "Let the router find servers.",
+        ..ROW
+    },
+    Opt {
         names: &["http-buffer-size"],
         takes: Takes::Bytes,
         section: Section::Sockets,
@@ -670,6 +743,21 @@ pub static TABLE: &[Opt] = &[
             "http-stats-server",
             "http-use-code-string",
             "http-socket-modifier1",
+            "http-fallback",
+            "http-gracetime",
+            "http-harakiri",
+            "http-quiet",
+            "http-server-name-as-http-host",
+            "http-socket-modifier2",
+            "http-manage-source",
+            "fastcgi-modifier1",
+            "fastcgi-modifier2",
+            "scgi-modifier1",
+            "scgi-modifier2",
+            "raw-modifier1",
+            "raw-modifier2",
+            "remap-modifier",
+            "allowed-modifiers",
         ],
         takes: Takes::MaybeText,
         section: Section::Sockets,
@@ -701,7 +789,13 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["rem-header", "del-header", "collect-header", "pull-header"],
+        names: &[
+            "rem-header",
+            "del-header",
+            "collect-header",
+            "pull-header",
+            "response-header-collect",
+        ],
         takes: Takes::Text,
         section: Section::Sockets,
         status: Status::Later,
@@ -900,7 +994,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["offload-threads"],
+        names: &["offload-threads", "offload-thread"],
         takes: Takes::Count,
         section: Section::Workers,
         status: Status::Ignored("Files and large bodies never hold a worker."),
@@ -909,7 +1003,12 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["thread-stacksize", "threads-stacksize", "thread-stack-size"],
+        names: &[
+            "thread-stacksize",
+            "threads-stacksize",
+            "thread-stack-size",
+            "threads-stack-size",
+        ],
         takes: Takes::Count,
         section: Section::Workers,
         status: Status::Later,
@@ -934,6 +1033,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["reaper", "no-orphans"],
+        short: Some('r'),
         section: Section::Workers,
         status: Status::Ignored("Workers never outlive the server."),
         help: "Clean up children.",
@@ -978,7 +1078,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["python-worker-override", "worker-exec"],
+        names: &["ugreen-stacksize"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Ignored("There is no uGreen."),
+        help: "Give uGreen stacks of this many KiB.",
+        ..ROW
+    },
+    Opt {
+        names: &["python-worker-override", "worker-exec", "worker-exec2"],
         takes: Takes::Path,
         section: Section::Workers,
         status: Status::Refused("Workers are part of the server and cannot be other programs."),
@@ -988,7 +1096,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["module", "wsgi"],
         short: Some('w'),
-        takes: Takes::Text,
+        takes: Takes::Word,
         section: Section::App,
         help: "Serve this app: package.module, package.module:callable or package.module:factory().",
         set: |options, value| Ok(options.module = Some(value.string()?)),
@@ -1004,7 +1112,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["callable"],
-        takes: Takes::Text,
+        takes: Takes::Word,
         section: Section::App,
         help: "Call this name of the module; application when nothing is said.",
         set: |options, value| Ok(options.callable = Some(value.string()?)),
@@ -1033,6 +1141,13 @@ pub static TABLE: &[Opt] = &[
         status: Status::Later,
         help: "Set SCRIPT_NAME and PATH_INFO by the mounts.",
         set: |options, value| Ok(options.manage_script_name = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["ignore-script-name"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Do not take the app from SCRIPT_NAME.",
         ..ROW
     },
     Opt {
@@ -1155,7 +1270,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["pymodule-alias"],
+        names: &["spooler-py-import", "spooler-pyimport", "spooler-python-import"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Import this module in the spooler.",
+        ..ROW
+    },
+    Opt {
+        names: &["pymodule-alias", "post-pymodule-alias"],
         takes: Takes::Pair,
         section: Section::App,
         status: Status::Later,
@@ -1181,7 +1304,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["py-sys-executable"],
+        names: &["py-sys-executable", "py-executable"],
         takes: Takes::Path,
         section: Section::App,
         status: Status::Later,
@@ -1213,6 +1336,53 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["exception-handler"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Call this handler for exceptions.",
+        ..ROW
+    },
+    Opt {
+        names: &["after-request-hook", "after-request-call"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Call this after each request.",
+        ..ROW
+    },
+    Opt {
+        names: &["config-py"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Refused("Not supported yet: write an ini file."),
+        help: "Configure the server by a Python module.",
+        ..ROW
+    },
+    Opt {
+        names: &["command-mode"],
+        section: Section::App,
+        status: Status::Refused("Run python itself."),
+        help: "Run commands.",
+        ..ROW
+    },
+    Opt {
+        names: &["autoload", "auto-weight", "early-envdir", "force-gateway", "no-server"],
+        takes: Takes::MaybeText,
+        section: Section::App,
+        status: Status::Later,
+        help: "Find what is needed.",
+        ..ROW
+    },
+    Opt {
+        names: &["mode"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Give the app this mode.",
+        ..ROW
+    },
+    Opt {
         names: &["paste", "ini-paste", "ini-paste-logged"],
         takes: Takes::Text,
         section: Section::App,
@@ -1220,6 +1390,13 @@ pub static TABLE: &[Opt] = &[
             "Paste's files are not supported yet: make the app in a module and give that.",
         ),
         help: "Serve the app of this Paste file.",
+        ..ROW
+    },
+    Opt {
+        names: &["paste-logger"],
+        section: Section::App,
+        status: Status::Ignored("Paste is not supported yet."),
+        help: "Set up logging from the Paste file.",
         ..ROW
     },
     Opt {
@@ -1320,7 +1497,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["pyshell", "pyshell-oneshot", "pyrun", "python-raw"],
+        names: &["pyshell", "pyshell-oneshot", "pyrun", "python-raw", "py", "python"],
         takes: Takes::MaybeText,
         section: Section::App,
         status: Status::Refused("Run python itself."),
@@ -1400,7 +1577,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["harakiri-no-arh"],
+        names: &["harakiri-no-arh", "no-harakiri-arh", "no-harakiri-after-req-hook"],
         section: Section::Limits,
         status: Status::Later,
         help: "Leave after-request hooks out of the time.",
@@ -1544,8 +1721,23 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["uid"],
+        names: &["clock", "lock-engine", "ftok"],
         takes: Takes::Text,
+        section: Section::Limits,
+        status: Status::Ignored("The server chooses by itself."),
+        help: "Choose this part of the system.",
+        ..ROW
+    },
+    Opt {
+        names: &["use-abort", "persistent-ipcsem", "fd-safe", "safe-fd", "no-fd-passing"],
+        section: Section::Limits,
+        status: Status::Ignored("The server chooses by itself."),
+        help: "Choose this behaviour.",
+        ..ROW
+    },
+    Opt {
+        names: &["uid"],
+        takes: Takes::Word,
         section: Section::Identity,
         help: "Run as this user, a name or a number.",
         set: |options, value| Ok(options.uid = Some(value.string()?)),
@@ -1553,7 +1745,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["gid"],
-        takes: Takes::Text,
+        takes: Takes::Word,
         section: Section::Identity,
         help: "Run as this group, a name or a number.",
         set: |options, value| Ok(options.gid = Some(value.string()?)),
@@ -1690,6 +1882,28 @@ pub static TABLE: &[Opt] = &[
             "jail",
             "jail2",
             "refork",
+            "jailed",
+            "ns",
+            "ns-net",
+            "namespace-net",
+            "namespace-keep-mount",
+            "pivot-root",
+            "unshare2",
+            "setns-socket",
+            "setns-socket-skip",
+            "setns-skip",
+            "setns-preopen",
+            "re-fork",
+            "re-fork-as-root",
+            "re-fork-post-jail",
+            "refork-as-root",
+            "refork-post-jail",
+            "cgroup-opt",
+            "cgroup-dir-mode",
+            "privileged-binary-patch",
+            "unprivileged-binary-patch",
+            "privileged-binary-patch-arg",
+            "unprivileged-binary-patch-arg",
         ],
         takes: Takes::Text,
         section: Section::Identity,
@@ -1727,6 +1941,10 @@ pub static TABLE: &[Opt] = &[
             "wait-for-dir",
             "wait-for-socket",
             "wait-for-fs",
+            "wait-interface",
+            "wait-for-iface",
+            "wait-iface",
+            "wait-for-mountpoint",
         ],
         takes: Takes::Text,
         section: Section::Identity,
@@ -1735,7 +1953,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["wait-for-interface-timeout", "wait-for-fs-timeout"],
+        names: &[
+            "wait-for-interface-timeout",
+            "wait-for-fs-timeout",
+            "wait-interface-timeout",
+            "wait-for-iface-timeout",
+            "wait-iface-timeout",
+            "wait-for-socket-timeout",
+        ],
         takes: Takes::Seconds,
         section: Section::Identity,
         status: Status::Later,
@@ -1767,7 +1992,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["touch-chain-reload", "touch-workers-reload", "fs-reload"],
+        names: &["touch-chain-reload", "touch-workers-reload", "fs-reload", "fs-brutal-reload"],
         takes: Takes::Path,
         section: Section::Life,
         status: Status::Later,
@@ -1783,7 +2008,16 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["touch-exec", "touch-signal"],
+        names: &[
+            "touch-exec",
+            "propagate-touch",
+            "touch-signal",
+            "fs-signal",
+            "signal",
+            "ping",
+            "ping-timeout",
+            "heartbeat",
+        ],
         takes: Takes::Text,
         section: Section::Life,
         status: Status::Later,
@@ -1834,7 +2068,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["reload-on-fd", "check-interval", "forkbomb-delay"],
+        names: &["reload-on-fd", "check-interval", "forkbomb-delay", "brutal-reload-on-fd"],
         takes: Takes::Text,
         section: Section::Life,
         status: Status::Later,
@@ -1842,7 +2076,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["reload", "stop", "pause"],
+        names: &["reload", "stop", "pause", "suspend", "resume"],
         takes: Takes::Path,
         section: Section::Life,
         status: Status::Refused(
@@ -1890,6 +2124,68 @@ pub static TABLE: &[Opt] = &[
         section: Section::Life,
         status: Status::Later,
         help: "Do this at that moment of the server's life.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "call-asap",
+            "call-as-root",
+            "call-as-user",
+            "call-as-user-atexit",
+            "call-pre-app",
+            "call-post-app",
+            "call-pre-jail",
+            "call-in-jail",
+            "call-post-jail",
+            "symcall",
+            "symcall-post-fork",
+            "symcall-register-rpc",
+            "dlopen",
+            "print-sym",
+            "print-symbol",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Refused("Symbols of C libraries are not called."),
+        help: "Call this C function at that moment.",
+        ..ROW
+    },
+    Opt {
+        names: &["symcall-use-next"],
+        section: Section::Life,
+        status: Status::Ignored("Symbols of C libraries are not called."),
+        help: "Look in the next libraries.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "mount-asap",
+            "mount-as-root",
+            "mount-pre-jail",
+            "mount-in-jail",
+            "mount-post-jail",
+            "umount-asap",
+            "umount-as-root",
+            "umount-pre-jail",
+            "umount-in-jail",
+            "umount-post-jail",
+            "mount-check",
+            "check-mount",
+            "mountpoint-check",
+            "check-mountpoint",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Refused("Leave mounts to systemd or a container."),
+        help: "Mount this file system.",
+        ..ROW
+    },
+    Opt {
+        names: &["hook-as-mule"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this in each mule.",
         ..ROW
     },
     Opt {
@@ -2160,6 +2456,29 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["skip-zero"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Write no lines for requests without a body.",
+        ..ROW
+    },
+    Opt {
+        names: &["rsyslog-packet-size", "rsyslog-split-messages"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Tune rsyslog.",
+        ..ROW
+    },
+    Opt {
+        names: &["backtrace-depth"],
+        takes: Takes::Count,
+        section: Section::Logging,
+        status: Status::Ignored("Stacks are shown whole."),
+        help: "Show this many frames of a crash.",
+        ..ROW
+    },
+    Opt {
         names: &["static-map"],
         takes: Takes::Pair,
         section: Section::Files,
@@ -2177,7 +2496,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["check-static"],
+        names: &["check-static", "static-check"],
         takes: Takes::Path,
         section: Section::Files,
         status: Status::Later,
@@ -2217,7 +2536,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["mime-file"],
+        names: &["mime-file", "mimefile"],
         takes: Takes::Path,
         section: Section::Files,
         status: Status::Later,
@@ -2230,6 +2549,14 @@ pub static TABLE: &[Opt] = &[
         section: Section::Files,
         status: Status::Later,
         help: "Remember the places of files this long.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-cache-paths-name"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Remember the places of files in this cache.",
         ..ROW
     },
     Opt {
@@ -2255,6 +2582,14 @@ pub static TABLE: &[Opt] = &[
         section: Section::Files,
         status: Status::Later,
         help: "Serve compressed siblings of files.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip-prefix", "static-gzip-suffix"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve compressed siblings of files of this name.",
         ..ROW
     },
     Opt {
@@ -2302,7 +2637,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["stats-minified"],
+        names: &["stats-minified", "stats-min"],
         section: Section::Stats,
         help: "Serve statistics without blanks.",
         set: |options, value| Ok(options.stats_minified = value.flag()),
@@ -2316,7 +2651,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["stats-no-metrics"],
+        names: &["stats-no-metrics", "metrics-no-cores"],
         section: Section::Stats,
         status: Status::Ignored("There are no metrics yet."),
         help: "Leave metrics out of the statistics.",
@@ -2336,11 +2671,59 @@ pub static TABLE: &[Opt] = &[
             "log-alarm",
             "alarm-segfault",
             "alarm-fd",
+            "rrdtool",
+            "rrdtool-lib",
+            "carbon-id",
+            "carbon-root",
+            "carbon-idle-avg",
+            "metric-alarm",
+            "metric-threshold",
+            "alarm-metric",
+            "metrics-dir",
+            "metric-dir-restore",
+            "metrics-dir-restore",
         ],
         takes: Takes::Text,
         section: Section::Stats,
         status: Status::Later,
         help: "Report elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "carbon-timeout",
+            "carbon-freq",
+            "carbon-max-retry",
+            "carbon-retry-delay",
+            "rrdtool-freq",
+            "alarm-freq",
+            "alarm-backlog",
+            "backlog-alarm",
+            "lq-alarm",
+            "alarm-lq",
+            "listen-queue-alarm",
+            "alarm-listen-queue",
+            "alarm-msg-size",
+            "segfault-alarm",
+        ],
+        takes: Takes::Text,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Tune such reports.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "carbon-no-workers",
+            "carbon-hostname-dots",
+            "carbon-use-metrics",
+            "carbon-name-resolve",
+            "carbon-resolve-names",
+            "alarm-cheap",
+        ],
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Tune such reports.",
         ..ROW
     },
     Opt {
@@ -2389,6 +2772,13 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["daemons-honour-stdin"],
+        section: Section::Background,
+        status: Status::Later,
+        help: "Leave standard input to daemons.",
+        ..ROW
+    },
+    Opt {
         names: &["cron", "unique-cron", "cron2"],
         takes: Takes::Text,
         section: Section::Background,
@@ -2397,7 +2787,16 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["cron-harakiri"],
+        takes: Takes::Seconds,
+        section: Section::Background,
+        status: Status::Later,
+        help: "End a command that takes longer than this.",
+        ..ROW
+    },
+    Opt {
         names: &["spooler", "spooler-external"],
+        short: Some('Q'),
         takes: Takes::Path,
         section: Section::Background,
         status: Status::Later,
@@ -2405,7 +2804,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["spooler-processes", "spooler-frequency", "spooler-max-tasks"],
+        names: &["spooler-chdir"],
+        takes: Takes::Path,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Run the spooler in this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["spooler-processes", "spooler-frequency", "spooler-max-tasks", "spooler-freq"],
         takes: Takes::Count,
         section: Section::Background,
         status: Status::Later,
@@ -2444,7 +2851,23 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["mule-msg-size"],
+        takes: Takes::Bytes,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Take messages of up to this many bytes.",
+        ..ROW
+    },
+    Opt {
         names: &["timer", "signal-timer"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Send a signal at intervals.",
+        ..ROW
+    },
+    Opt {
+        names: &["rbtimer", "signal-rbtimer"],
         takes: Takes::Text,
         section: Section::Background,
         status: Status::Later,
@@ -2468,6 +2891,37 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &[
+            "add-cache-item",
+            "load-file-in-cache",
+            "load-file-in-cache-gzip",
+            "cache-sync",
+            "cache-udp-server",
+            "cache-udp-node",
+            "check-cache",
+        ],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Fill the cache, or share it.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache-expire-freq"],
+        takes: Takes::Seconds,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Look for expired items this often.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache-no-expire", "cache-report-freed-items", "cache-use-last-modified"],
+        section: Section::Background,
+        status: Status::Later,
+        help: "Tune the cache.",
+        ..ROW
+    },
+    Opt {
         names: &["cache-blocksize", "cache-store-sync"],
         takes: Takes::Bytes,
         section: Section::Background,
@@ -2484,7 +2938,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["queue", "queue-blocksize"],
+        names: &["queue", "queue-blocksize", "queue-store-sync"],
         takes: Takes::Count,
         section: Section::Background,
         status: Status::Later,
@@ -2508,7 +2962,8 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["sharedarea"],
+        names: &["sharedarea", "py-sharedarea"],
+        short: Some('A'),
         takes: Takes::Text,
         section: Section::Background,
         status: Status::Later,
@@ -2544,7 +2999,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["route-run", "route-label"],
+        names: &["route-run", "route-label", "error-page-403", "error-page-404", "error-page-500"],
         takes: Takes::Text,
         section: Section::Routing,
         status: Status::Later,
@@ -2600,7 +3055,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["vhost"],
+        names: &["vhost", "vhost-host"],
         section: Section::Routing,
         status: Status::Refused("Let nginx choose the app by its host."),
         help: "Choose apps by host.",
@@ -2629,6 +3084,53 @@ pub static TABLE: &[Opt] = &[
             "emperor-pidfile",
             "emperor-tyrant",
             "emperor-on-demand-extension",
+            "call-as-emperor",
+            "call-as-emperor1",
+            "call-as-emperor2",
+            "call-as-emperor4",
+            "call-as-vassal",
+            "call-as-vassal1",
+            "call-as-vassal3",
+            "early-emperor",
+            "emperor-broodlord",
+            "emperor-curse-tolerance",
+            "emperor-extra-ext",
+            "emperor-extra-extension",
+            "emperor-freq",
+            "emperor-graceful-shutdown",
+            "emperor-magic-exec",
+            "emperor-max-throttle",
+            "emperor-no-blacklist",
+            "emperor-nofollow",
+            "emperor-on-demand-dir",
+            "emperor-on-demand-directory",
+            "emperor-on-demand-exec",
+            "emperor-on-demand-ext",
+            "emperor-procname",
+            "emperor-proxy-socket",
+            "emperor-required-heartbeat",
+            "emperor-stats-server",
+            "emperor-throttle",
+            "emperor-tyrant-nofollow",
+            "emperor-use-clone",
+            "emperor-wrapper",
+            "emperor-wrapper-fallback",
+            "emperor-wrapper-override",
+            "exec-as-emperor",
+            "exec-as-vassal",
+            "hook-as-emperor",
+            "hook-as-vassal",
+            "hook-emperor-lost",
+            "hook-emperor-reload",
+            "hook-emperor-start",
+            "hook-emperor-stop",
+            "mount-as-emperor",
+            "mount-as-vassal",
+            "umount-as-emperor",
+            "umount-as-vassal",
+            "vassal-sos",
+            "vassals-include-before",
+            "vassals-inherit-before",
         ],
         takes: Takes::MaybeText,
         section: Section::Routing,
@@ -2637,7 +3139,92 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["fastrouter", "rawrouter", "sslrouter", "forkptyrouter", "tuntap-router"],
+        names: &[
+            "fastrouter",
+            "rawrouter",
+            "sslrouter",
+            "forkptyrouter",
+            "tuntap-router",
+            "fastrouter-buffer-size",
+            "fastrouter-cheap",
+            "fastrouter-events",
+            "fastrouter-fallback",
+            "fastrouter-fallback-on-no-key",
+            "fastrouter-gid",
+            "fastrouter-gracetime",
+            "fastrouter-harakiri",
+            "fastrouter-post-buffering",
+            "fastrouter-post-buffering-dir",
+            "fastrouter-processes",
+            "fastrouter-quiet",
+            "fastrouter-resubscribe",
+            "fastrouter-resubscribe-bind",
+            "fastrouter-ss",
+            "fastrouter-stats",
+            "fastrouter-stats-server",
+            "fastrouter-subscription-fallback-key",
+            "fastrouter-subscription-server",
+            "fastrouter-subscription-slot",
+            "fastrouter-timeout",
+            "fastrouter-to",
+            "fastrouter-uid",
+            "fastrouter-use-base",
+            "fastrouter-use-cache",
+            "fastrouter-use-code-string",
+            "fastrouter-use-pattern",
+            "fastrouter-use-socket",
+            "fastrouter-workers",
+            "fastrouter-zerg",
+            "rawrouter-buffer-size",
+            "rawrouter-cheap",
+            "rawrouter-events",
+            "rawrouter-fallback",
+            "rawrouter-gracetime",
+            "rawrouter-harakiri",
+            "rawrouter-max-retries",
+            "rawrouter-processes",
+            "rawrouter-quiet",
+            "rawrouter-ss",
+            "rawrouter-stats",
+            "rawrouter-stats-server",
+            "rawrouter-subscription-server",
+            "rawrouter-subscription-slot",
+            "rawrouter-timeout",
+            "rawrouter-to",
+            "rawrouter-use-base",
+            "rawrouter-use-cache",
+            "rawrouter-use-code-string",
+            "rawrouter-use-pattern",
+            "rawrouter-use-socket",
+            "rawrouter-workers",
+            "rawrouter-xclient",
+            "rawrouter-zerg",
+            "sslrouter-buffer-size",
+            "sslrouter-cheap",
+            "sslrouter-events",
+            "sslrouter-fallback",
+            "sslrouter-gracetime",
+            "sslrouter-harakiri",
+            "sslrouter-max-retries",
+            "sslrouter-processes",
+            "sslrouter-quiet",
+            "sslrouter-session-context",
+            "sslrouter-sni",
+            "sslrouter-ss",
+            "sslrouter-stats",
+            "sslrouter-stats-server",
+            "sslrouter-subscription-server",
+            "sslrouter-timeout",
+            "sslrouter-to",
+            "sslrouter-use-base",
+            "sslrouter-use-cache",
+            "sslrouter-use-code-string",
+            "sslrouter-use-pattern",
+            "sslrouter-use-socket",
+            "sslrouter-workers",
+            "sslrouter-zerg",
+            "sslrouter2",
+        ],
         takes: Takes::Address,
         section: Section::Routing,
         status: Status::Refused("Let nginx balance servers."),
@@ -2645,7 +3232,26 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["subscribe-to", "subscribe", "subscribe2"],
+        names: &[
+            "subscribe-to",
+            "st",
+            "weight",
+            "subscribe",
+            "subscribe2",
+            "start-unsubscribed",
+            "subscribe-freq",
+            "subscribe-with-modifier1",
+            "subscription-algo",
+            "subscription-dotsplit",
+            "subscription-notify-socket",
+            "subscription-tolerance",
+            "subscriptions-credentials-check",
+            "subscriptions-sign-check",
+            "subscriptions-sign-check-tolerance",
+            "subscriptions-sign-skip-uid",
+            "subscriptions-use-credentials",
+            "unsubscribe-on-graceful-reload",
+        ],
         takes: Takes::Text,
         section: Section::Routing,
         status: Status::Later,
@@ -2653,7 +3259,39 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["legion", "legion-mcast", "cluster", "broodlord"],
+        names: &[
+            "legion",
+            "legion-mcast",
+            "cluster",
+            "broodlord",
+            "cron-legion",
+            "legion-attach-daemon",
+            "legion-cron",
+            "legion-death",
+            "legion-death-on-lord-error",
+            "legion-freq",
+            "legion-join",
+            "legion-lord",
+            "legion-node",
+            "legion-node-joined",
+            "legion-node-left",
+            "legion-quorum",
+            "legion-scroll",
+            "legion-scroll-list-max-size",
+            "legion-scroll-max-size",
+            "legion-setup",
+            "legion-skew-tolerance",
+            "legion-smart-attach-daemon",
+            "legion-smart-attach-daemon2",
+            "legion-tolerance",
+            "legion-unlord",
+            "multicast",
+            "multicast-loop",
+            "multicast-ttl",
+            "udp",
+            "unique-cron-legion",
+            "unique-legion-cron",
+        ],
         takes: Takes::Text,
         section: Section::Routing,
         status: Status::Refused("Leave clusters to an orchestrator."),
@@ -2661,7 +3299,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["websocket-max-size", "websockets-max-size"],
+        names: &[
+            "websocket-max-size",
+            "websockets-max-size",
+            "websocket-ping-freq",
+            "websockets-ping-freq",
+            "websocket-pong-tolerance",
+            "websockets-pong-tolerance",
+        ],
         takes: Takes::Count,
         section: Section::Routing,
         status: Status::Later,
@@ -2669,7 +3314,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["cflags", "dot-h", "build-plugin"],
+        names: &["cflags", "dot-h", "build-plugin", "extract", "binary-append-data", "binsh"],
         takes: Takes::MaybeText,
         section: Section::Routing,
         status: Status::Refused("There are no plugins to build."),
@@ -2685,7 +3330,6 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["config"],
-        short: Some('c'),
         takes: Takes::Path,
         section: Section::Configuration,
         help: "Read this configuration file here.",
@@ -2768,6 +3412,11 @@ pub static TABLE: &[Opt] = &[
             "if-not-hostname",
             "if-hostname-match",
             "if-not-hostname-match",
+            "if-directory",
+            "ifdir",
+            "ifenv",
+            "ifexists",
+            "ifplugin",
         ],
         takes: Takes::MaybeText,
         section: Section::Configuration,
@@ -2799,6 +3448,62 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["exit"],
+        section: Section::Configuration,
+        status: Status::Refused("It asks for the end."),
+        help: "End at once.",
+        ..ROW
+    },
+    Opt {
+        names: &["print", "iprint"],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Print this while the configuration is read.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "declare-option",
+            "declare-option2",
+            "fallback-config",
+            "inject-before",
+            "inject-after",
+            "resolve",
+            "file-write",
+        ],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Change how the configuration is read.",
+        ..ROW
+    },
+    Opt {
+        names: &["blacklist", "end-blacklist", "whitelist", "end-whitelist"],
+        takes: Takes::MaybeText,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Allow, or forbid, options.",
+        ..ROW
+    },
+    Opt {
+        names: &["test"],
+        short: Some('J'),
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Refused("Not supported yet: import the module with python."),
+        help: "Try to load the app, then end.",
+        ..ROW
+    },
+    Opt {
+        names: &["cgi-mode"],
+        short: Some('c'),
+        section: Section::Configuration,
+        status: Status::Ignored("A file after -c is read in any case."),
+        help: "Run as a CGI script.",
+        ..ROW
+    },
+    Opt {
         names: &["get"],
         takes: Takes::Text,
         section: Section::Configuration,
@@ -2813,6 +3518,19 @@ pub static TABLE: &[Opt] = &[
             "python-version",
             "cheaper-algo-list",
             "signal-list",
+            "alarm-list",
+            "alarms-list",
+            "cheaper-algos-list",
+            "cheaper-list",
+            "clock-list",
+            "clocks-list",
+            "imperial-monitor-list",
+            "imperial-monitors-list",
+            "logger-list",
+            "loggers-list",
+            "loop-list",
+            "loops-list",
+            "plugins-list",
         ],
         section: Section::Configuration,
         status: Status::Refused("Not supported yet: see --help."),
@@ -2820,7 +3538,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["help"],
+        names: &["help", "usage"],
         short: Some('h'),
         section: Section::Configuration,
         help: "Print this text.",

@@ -293,3 +293,67 @@ fn address(text: &str) -> Result<Address, Wrong> {
     };
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Value<'_> {
+        Value { text: Some(text) }
+    }
+
+    #[test]
+    fn addresses_are_tcp_where_there_is_a_colon() {
+        let tcp = |host: &str, port| Ok(Address::Tcp { host: host.to_owned(), port });
+        assert_eq!(address("127.0.0.1:8000"), tcp("127.0.0.1", 8000));
+        assert_eq!(address(":0"), tcp("0.0.0.0", 0));
+        assert_eq!(address("*:80"), tcp("0.0.0.0", 80));
+        assert_eq!(address("localhost:80"), tcp("localhost", 80));
+        assert_eq!(address("[::1]:80"), tcp("::1", 80));
+        assert_eq!(address("127.0.0.1:8200  # x"), tcp("127.0.0.1", 8200));
+        assert_eq!(address("/run/a.sock"), Ok(Address::Unix("/run/a.sock".into())));
+        assert_eq!(address("@name"), Ok(Address::Abstract("name".to_owned())));
+        assert_eq!(address("fd://3"), Ok(Address::Fd(3)));
+        assert_eq!(value("8000").http_address(), tcp("0.0.0.0", 8000));
+        for text in
+            ["::1:80", "host:", "host:99999", "host:80x", "unix:/x", "=0", "172.*:1", "[::1:8"]
+        {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_is_true_but_four_words() {
+        for text in ["false", "OFF", "No", "0"] {
+            assert!(!value(text).flag(), "{text}");
+        }
+        for text in ["true", "", "nonsense", "false # c", "'false'"] {
+            assert!(value(text).flag(), "{text}");
+        }
+        assert!(Value { text: None }.flag());
+    }
+
+    #[test]
+    fn leading_digits_are_the_number() {
+        for (text, number) in [("7", 7), ("1000   ; x", 1000), ("2.5", 2), ("true", 1), ("off", 0)]
+        {
+            assert_eq!(value(text).number("a number"), Ok(number), "{text}");
+        }
+        assert_eq!(Value { text: None }.number("a number"), Ok(1));
+        for text in ["", "-1", "soon", "\"2\"", "99999999999999999999999"] {
+            assert_eq!(value(text).number("a number"), Err(Wrong::Expected("a number")), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_three_octal_digits() {
+        assert_eq!(value("664").socket_mode(), Ok(0o664));
+        assert_eq!(value("0660").socket_mode(), Ok(0o660));
+        assert_eq!(value("1").socket_mode(), Ok(0o666));
+        assert_eq!(Value { text: None }.socket_mode(), Ok(0o666));
+        assert_eq!(value("22").octal(), Ok(0o22));
+        for text in ["688", "1777", "rw", "66666", ""] {
+            assert!(value(text).octal().is_err(), "{text}");
+        }
+    }
+}
