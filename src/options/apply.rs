@@ -16,13 +16,9 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
             continue;
         };
         let value = Value { text: setting.value.as_deref() };
-        let is_off = opt.takes == Takes::Flag && !value.flag();
-        match opt.status {
-            Status::Refused(reason) if !is_off => {
-                return Err(StartError::new(format!("{}: {name}: {reason}", setting.origin)));
-            }
-            Status::Later if !is_off => later.push(format!("{name} ({})", setting.origin)),
-            _ => {}
+        refuse(setting, opt)?;
+        if opt.status == Status::Later && !is_off(opt, value) {
+            later.push(format!("{name} ({})", setting.origin));
         }
         check(setting, opt, value, &mut options.warnings);
         set(setting, opt, value, options)?;
@@ -38,6 +34,22 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     }
     options.settings = settings;
     Ok(())
+}
+
+/// An error where the option stops the start.
+pub(super) fn refuse(setting: &Setting, opt: &Opt) -> Result<(), StartError> {
+    let value = Value { text: setting.value.as_deref() };
+    match opt.status {
+        Status::Refused(reason) if !is_off(opt, value) => {
+            Err(StartError::new(format!("{}: {}: {reason}", setting.origin, setting.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the setting says that the option is not wanted.
+fn is_off(opt: &Opt, value: Value<'_>) -> bool {
+    opt.takes == Takes::Flag && !value.flag()
 }
 
 fn set(

@@ -3,9 +3,9 @@
 
 use std::ffi::OsString;
 
-use super::ini;
 use super::setting::{Origin, Read, Setting};
 use super::table::{self, Opt, Takes};
+use super::{apply, ini};
 use crate::error::StartError;
 
 /// Appends the settings of `args`, the program's name first.
@@ -135,14 +135,15 @@ fn take(
     value: Option<String>,
     read: &mut Read<'_>,
 ) -> Result<(), StartError> {
-    if value.is_none() && !opt.takes.may_be_bare() {
+    let setting = Setting { name: name.to_owned(), value, origin: Origin::Argument(position) };
+    apply::refuse(&setting, opt)?; // Before the words after it make no sense.
+    if setting.value.is_none() && !opt.takes.may_be_bare() {
         return Err(StartError::new(format!(
             "argument {position}: option --{name} wants a value: --{name} {}",
             opt.takes.metavar()
         )));
     }
-    let origin = Origin::Argument(position);
-    ini::push(Setting { name: name.to_owned(), value, origin }, read)
+    ini::push(setting, read)
 }
 
 /// `app.ini`, `app.ini:section`, `app.py`, `app.py:callable`, `package.module:callable`.
@@ -266,6 +267,11 @@ mod tests {
                  app.ini, app.py or package.module:callable",
             ),
             ("app.yml", "argument 1: app.yml: YAML files are not supported yet; write it as ini"),
+            (
+                "--gevent 100",
+                "argument 1: gevent: Loop engines are not supported yet: give each worker \
+                 threads instead.",
+            ),
             (
                 "--https :1",
                 "argument 1: https: TLS is not built in yet: let nginx end it and listen with \

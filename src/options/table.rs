@@ -666,8 +666,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["http-auto-chunked", "http-chunked-input", "http-raw-body", "http-manage-expect"],
+        names: &["http-manage-expect"],
         takes: Takes::MaybeText,
+        section: Section::Sockets,
+        status: Status::Ignored("HTTP/1.1 is spoken in full without it."),
+        help: "Speak this part of HTTP/1.1.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-auto-chunked", "http-chunked-input", "http-raw-body"],
         section: Section::Sockets,
         status: Status::Ignored("HTTP/1.1 is spoken in full without it."),
         help: "Speak this part of HTTP/1.1.",
@@ -734,7 +741,6 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &[
             "http-events",
-            "http-cheap",
             "http-uid",
             "http-gid",
             "http-modifier1",
@@ -749,7 +755,6 @@ pub static TABLE: &[Opt] = &[
             "http-quiet",
             "http-server-name-as-http-host",
             "http-socket-modifier2",
-            "http-manage-source",
             "fastcgi-modifier1",
             "fastcgi-modifier2",
             "scgi-modifier1",
@@ -759,7 +764,14 @@ pub static TABLE: &[Opt] = &[
             "remap-modifier",
             "allowed-modifiers",
         ],
-        takes: Takes::MaybeText,
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Ignored("There is no router process."),
+        help: "Set this of the router.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-cheap", "http-manage-source"],
         section: Section::Sockets,
         status: Status::Ignored("There is no router process."),
         help: "Set this of the router.",
@@ -1040,8 +1052,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["no-threads-wait", "threads-wait"],
+        names: &["threads-wait"],
         takes: Takes::MaybeText,
+        section: Section::Workers,
+        status: Status::Ignored("Requests are always drained."),
+        help: "Wait for threads at the end.",
+        ..ROW
+    },
+    Opt {
+        names: &["no-threads-wait"],
         section: Section::Workers,
         status: Status::Ignored("Requests are always drained."),
         help: "Wait for threads at the end.",
@@ -1367,8 +1386,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["autoload", "auto-weight", "early-envdir", "force-gateway", "no-server"],
-        takes: Takes::MaybeText,
+        names: &["auto-weight", "early-envdir"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Find what is needed.",
+        ..ROW
+    },
+    Opt {
+        names: &["autoload", "force-gateway", "no-server"],
         section: Section::App,
         status: Status::Later,
         help: "Find what is needed.",
@@ -1729,7 +1755,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["use-abort", "persistent-ipcsem", "fd-safe", "safe-fd", "no-fd-passing"],
+        names: &["use-abort", "persistent-ipcsem", "no-fd-passing"],
+        section: Section::Limits,
+        status: Status::Ignored("The server chooses by itself."),
+        help: "Choose this behaviour.",
+        ..ROW
+    },
+    Opt {
+        names: &["fd-safe", "safe-fd"],
+        takes: Takes::Text,
         section: Section::Limits,
         status: Status::Ignored("The server chooses by itself."),
         help: "Choose this behaviour.",
@@ -2010,7 +2044,6 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &[
             "touch-exec",
-            "propagate-touch",
             "touch-signal",
             "fs-signal",
             "signal",
@@ -2019,6 +2052,13 @@ pub static TABLE: &[Opt] = &[
             "heartbeat",
         ],
         takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this when a file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &["propagate-touch"],
         section: Section::Life,
         status: Status::Later,
         help: "Do this when a file is touched.",
@@ -2261,6 +2301,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["log-sendfile", "log-ioerror"],
+        takes: Takes::Count,
         section: Section::Logging,
         status: Status::Later,
         help: "Log such requests even so.",
@@ -2269,7 +2310,6 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["memory-report"],
         short: Some('m'),
-        takes: Takes::MaybeText,
         section: Section::Logging,
         status: Status::Later,
         help: "Add the memory in use to each request's line.",
@@ -2440,16 +2480,24 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["log-syslog", "rsyslog", "log-socket"],
+        names: &["log-syslog"],
         takes: Takes::MaybeText,
         section: Section::Logging,
         status: Status::Later,
-        help: "Log there.",
+        help: "Log to syslog.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-socket", "rsyslog"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log to this address.",
         ..ROW
     },
     Opt {
         names: &["log-prefix"],
-        takes: Takes::Text,
+        takes: Takes::MaybeText,
         section: Section::Logging,
         status: Status::Later,
         help: "Put this before lines.",
@@ -2463,8 +2511,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["rsyslog-packet-size", "rsyslog-split-messages"],
+        names: &["rsyslog-packet-size"],
         takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Tune rsyslog.",
+        ..ROW
+    },
+    Opt {
+        names: &["rsyslog-split-messages"],
         section: Section::Logging,
         status: Status::Later,
         help: "Tune rsyslog.",
@@ -2665,7 +2720,6 @@ pub static TABLE: &[Opt] = &[
             "metric-dir",
             "carbon",
             "statsd-push",
-            "snmp",
             "snmp-community",
             "alarm",
             "log-alarm",
@@ -2680,10 +2734,23 @@ pub static TABLE: &[Opt] = &[
             "metric-threshold",
             "alarm-metric",
             "metrics-dir",
-            "metric-dir-restore",
-            "metrics-dir-restore",
         ],
         takes: Takes::Text,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Report elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &["snmp"],
+        takes: Takes::MaybeText,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Report elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &["metric-dir-restore", "metrics-dir-restore"],
         section: Section::Stats,
         status: Status::Later,
         help: "Report elsewhere.",
@@ -2715,12 +2782,18 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &[
             "carbon-no-workers",
-            "carbon-hostname-dots",
             "carbon-use-metrics",
             "carbon-name-resolve",
             "carbon-resolve-names",
-            "alarm-cheap",
         ],
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Tune such reports.",
+        ..ROW
+    },
+    Opt {
+        names: &["carbon-hostname-dots", "alarm-cheap"],
+        takes: Takes::Text,
         section: Section::Stats,
         status: Status::Later,
         help: "Tune such reports.",
@@ -2898,9 +2971,16 @@ pub static TABLE: &[Opt] = &[
             "cache-sync",
             "cache-udp-server",
             "cache-udp-node",
-            "check-cache",
         ],
         takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Fill the cache, or share it.",
+        ..ROW
+    },
+    Opt {
+        names: &["check-cache"],
+        takes: Takes::MaybeText,
         section: Section::Background,
         status: Status::Later,
         help: "Fill the cache, or share it.",
@@ -3238,21 +3318,29 @@ pub static TABLE: &[Opt] = &[
             "weight",
             "subscribe",
             "subscribe2",
-            "start-unsubscribed",
             "subscribe-freq",
             "subscribe-with-modifier1",
             "subscription-algo",
-            "subscription-dotsplit",
             "subscription-notify-socket",
             "subscription-tolerance",
             "subscriptions-credentials-check",
             "subscriptions-sign-check",
             "subscriptions-sign-check-tolerance",
             "subscriptions-sign-skip-uid",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Announce this server to a router.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "start-unsubscribed",
+            "subscription-dotsplit",
             "subscriptions-use-credentials",
             "unsubscribe-on-graceful-reload",
         ],
-        takes: Takes::Text,
         section: Section::Routing,
         status: Status::Later,
         help: "Announce this server to a router.",
@@ -3479,8 +3567,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["blacklist", "end-blacklist", "whitelist", "end-whitelist"],
-        takes: Takes::MaybeText,
+        names: &["blacklist", "whitelist"],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Allow, or forbid, options.",
+        ..ROW
+    },
+    Opt {
+        names: &["end-blacklist", "end-whitelist"],
         section: Section::Configuration,
         status: Status::Later,
         help: "Allow, or forbid, options.",
