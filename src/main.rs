@@ -33,7 +33,8 @@ fn run() -> Result<i32, StartError> {
         print(&text);
         return Ok(0);
     }
-    let choice = python::choose(&options, &env)?;
+    let program = args.first().cloned().unwrap_or_default();
+    let choice = python::choose(&options, &program, &env)?;
     if !is_for_this_binary(&choice) {
         return Err(execute_match(&choice, &args, &env));
     }

@@ -3,6 +3,7 @@
 //! One binary is linked to one CPython minor, and a virtual environment of another minor would
 //! silently lose its packages: so the minor is known before any Python starts.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,8 +31,9 @@ pub struct Built {
     pub path: PathBuf,
 }
 
-/// `--home`, else `$VIRTUAL_ENV`, else `$UWRING_PYTHON` (`3.N`), else any.
-pub fn choose(options: &Options, env: &Environment) -> Result<Choice, StartError> {
+/// `--home`, else the virtual environment whose `bin/` the program was called from, else
+/// `$VIRTUAL_ENV`, else `$UWRING_PYTHON` (`3.N`), else any. `program` is argv's first word.
+pub fn choose(options: &Options, program: &OsStr, env: &Environment) -> Result<Choice, StartError> {
     if let Some(home) = &options.home {
         let asked_by = match options.written("virtualenv") {
             Some(setting) => format!("{}: {}", setting.origin, setting.name),
@@ -41,8 +43,11 @@ pub fn choose(options: &Options, env: &Environment) -> Result<Choice, StartError
     }
     let variable = |name: &str| {
         let value = env.iter().find(|(variable, _)| variable == name).map(|(_, value)| value);
-        value.filter(|value| !value.is_empty())
+        value.map(OsString::as_os_str).filter(|value| !value.is_empty())
     };
+    if let Some(home) = home_of_program(program, variable("PATH")) {
+        return of_home(home, program.to_string_lossy().into_owned());
+    }
     if let Some(home) = variable("VIRTUAL_ENV") {
         return of_home(PathBuf::from(home), "VIRTUAL_ENV".to_owned());
     }
@@ -96,6 +101,21 @@ pub fn built_beside(executable: &Path) -> Vec<Built> {
     }
     found.sort_by_key(|built| built.minor);
     found
+}
+
+/// uWSGI is installed into a virtual environment, and `venv/bin/uwsgi` serves that environment.
+fn home_of_program(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
+    let program = Path::new(program);
+    let found = match program.components().count() {
+        0 => return None,
+        1 => {
+            std::env::split_paths(path?).map(|place| place.join(program)).find(|at| at.is_file())?
+        }
+        _ => std::env::current_dir().ok()?.join(program),
+    };
+    let bin = found.parent().filter(|bin| bin.ends_with("bin"))?;
+    let home = bin.parent()?;
+    home.join("pyvenv.cfg").is_file().then(|| home.to_path_buf())
 }
 
 /// uWSGI enters `chdir` before it looks at `home`.
@@ -177,7 +197,7 @@ mod tests {
         let env: Environment = env.iter().map(|(key, value)| (key.into(), value.into())).collect();
         let args = std::iter::once(&"uwring").chain(args).map(Into::into).collect();
         let options = super::super::from_process(args, &env).map_err(|error| error.to_string())?;
-        choose(&options, &env).map_err(|error| error.to_string())
+        choose(&options, OsStr::new("uwring"), &env).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -212,6 +232,22 @@ mod tests {
         fs::write(directory.path().join("bin/python3.11"), "").expect("written");
         symlink("python3.11", directory.path().join("bin/python3")).expect("linked");
         assert_eq!(choose_with(&["--home", &shown], &[]).expect("a prefix").minor, Some(11));
+    }
+
+    #[test]
+    fn a_program_in_an_environment_serves_that_environment() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (home, bin) = (directory.path().join("venv"), directory.path().join("venv/bin"));
+        fs::create_dir_all(&bin).expect("made");
+        fs::write(home.join("pyvenv.cfg"), "version = 3.12.1\n").expect("written");
+        fs::write(bin.join("uwsgi"), "").expect("written");
+        let path = vec![("PATH".into(), bin.clone().into_os_string())];
+        for (program, env) in [(bin.join("uwsgi"), Vec::new()), (PathBuf::from("uwsgi"), path)] {
+            let choice = choose(&Options::default(), program.as_os_str(), &env).expect("a venv");
+            assert_eq!((choice.minor, choice.home), (Some(12), Some(home.clone())));
+        }
+        let other = choose_with(&["-H", "/nowhere"], &[("PATH", &bin.display().to_string())]);
+        assert!(other.is_err(), "--home counts first");
     }
 
     #[test]
