@@ -78,11 +78,12 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Options\n\n\
          Made from `src/options/table.rs` by `make docs`; a test fails when it is stale.\n\n\
-         Every name is an option of the command line (`--processes 4`, `--processes=4`, a prefix \
-         that fits\none option alone), a key of an ini file (`processes = 4` below `[uwsgi]`) and an \
-         environment variable\n(`UWSGI_PROCESSES=4`). Compared with uWSGI's option of that name it is \
-         *same*, *adapted*, *ignored*\n(it changes nothing, and that does no harm), *later* (it is \
-         read, and has no effect yet), *refused*\n(it stops the start and says why) or uwring's *own*.\n",
+         Every name is an option of the command line (`--processes 4`, `--processes=4`, or a\n\
+         prefix that fits one option alone), a key of an ini file (`processes = 4` below\n\
+         `[uwsgi]`) and an environment variable (`UWSGI_PROCESSES=4`). Compared with uWSGI's\n\
+         option of that name it is *same*, *adapted*, *ignored* (it changes nothing, and that\n\
+         does no harm), *later* (it is read, and has no effect yet), *refused* (it stops the\n\
+         start and says why) or uwring's *own*.\n",
     );
     for section in Section::ALL {
         push(&mut out, format_args!("\n## {}\n\n", section.title()));

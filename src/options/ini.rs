@@ -189,8 +189,7 @@ mod tests {
 
     #[test]
     fn the_files_of_the_tutorial_work_unchanged() {
-        let text = "[uwsgi]\nmodule = wsgi\nhttp-socket = 0.0.0.0:8080\n\nmaster = true\n\
-                    processes = 10\n\ndie-on-term = true\n";
+        let text = include_str!("../../examples/app.ini");
         let options = read(text).expect("it is right");
         assert_eq!(options.module.as_deref(), Some("wsgi"));
         let address = Address::Tcp { host: "0.0.0.0".to_owned(), port: 8080 };
@@ -200,8 +199,7 @@ mod tests {
         assert_eq!(options.processes, 10);
         assert!(options.config_dir.is_some_and(|directory| directory.is_absolute()));
 
-        let text = "[uwsgi]\nmodule = wsgi\n\nsocket = my_app.sock\nchmod-socket = 660\n\
-                    #vacuum = true\n\nmaster = true\nprocesses = 10\n\ndie-on-term = true\n";
+        let text = include_str!("../../examples/app_socket.ini");
         let options = read(text).expect("it is right");
         assert_eq!(options.sockets[0].address, Address::Unix("my_app.sock".into()));
         assert_eq!(options.sockets[0].protocol, Protocol::Uwsgi);
@@ -248,8 +246,8 @@ mod tests {
             ),
             (
                 "[uwsgi]\nroot_of_all = /srv\nstrict = true\n",
-                "app.ini:2: unknown option root_of_all, and strict is on; a variable of your own is \
-                 set-placeholder = root_of_all=...",
+                "app.ini:2: unknown option root_of_all, and strict is on; a variable of your own \
+                 is set-placeholder = root_of_all=...",
             ),
             (
                 "[uwsgi]\nini = /nowhere/x.ini\n",

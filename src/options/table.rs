@@ -847,7 +847,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Workers,
         status: Status::Own,
-        help: "Make workers of interpreters, of processes, or find out: auto, interpreter or process.",
+        help: "Make workers of interpreters or of processes: auto, interpreter or process.",
         set: |options, value| Ok(options.isolation = isolation(value)?),
         ..ROW
     },
@@ -1117,7 +1117,7 @@ pub static TABLE: &[Opt] = &[
         short: Some('w'),
         takes: Takes::Word,
         section: Section::App,
-        help: "Serve this app: package.module, package.module:callable or package.module:factory().",
+        help: "Serve this app: package.module, package.module:app or package.module:make().",
         set: |options, value| Ok(options.module = Some(value.string()?)),
         ..ROW
     },
