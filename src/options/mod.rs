@@ -1,1 +1,344 @@
-//! What the user asked for. (Filled in by the options branch.)
+//! What this room does: turns argv, environment and ini files into one frozen `Options`.
+//! What it does not: it opens no socket, starts no process, changes no directory, knows no Python.
+//! Who may call it: `main`; every other room reads the `Options` that `main` hands on.
+//! What it may import: `crate::error` alone.
+
+mod apply;
+mod argv;
+mod environment;
+mod expand;
+pub mod help;
+mod ini;
+pub mod python;
+mod setting;
+pub mod table;
+mod value;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use setting::{Origin, Setting};
+pub use value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec};
+
+use crate::error::StartError;
+
+/// What one environment holds: names and values, as `std::env::vars_os` gives them.
+pub type Environment = Vec<(OsString, OsString)>;
+
+/// Reads all sources in uWSGI's order: the environment's `UWSGI_*`, then the arguments from left to
+/// right, each ini file in the place of the argument that names it.
+///
+/// `args` is a whole argv, the program's name first. Nothing is printed: see `Options::warnings`.
+/// Errors are one line: origin, option, what was expected, what was found.
+pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, StartError> {
+    let mut read = environment::settings(env)?;
+    argv::settings(args, &mut read)?;
+    let (settings, mut warnings) = expand::expand(read.settings, env);
+    let mut options = Options { config_dir: read.config_dir, settings, ..Options::default() };
+    warnings.append(&mut read.warnings);
+    options.warnings = warnings;
+    apply::apply(&mut options)?;
+    Ok(options)
+}
+
+/// All that was asked for, with uWSGI's defaults where nothing was said. Frozen after
+/// `from_process` (but for `home`, which `main` fills in from `python::choose`).
+/// Paths are as written: relative ones count from the working directory at the time of use.
+#[derive(Debug, Clone)]
+pub struct Options {
+    // Sockets and protocols
+    /// In the order written; plain `--socket` already carries the protocol of `--protocol`.
+    pub sockets: Vec<SocketSpec>,
+    /// What plain `--socket` speaks.
+    pub protocol: Protocol,
+    /// The listen backlog; `None` asks for the system's limit.
+    pub listen: Option<u32>,
+    /// The mode of unix sockets; `None` leaves it to the umask.
+    pub chmod_socket: Option<u32>,
+    /// `user` or `user:group` of unix sockets, names or numbers.
+    pub chown_socket: Option<String>,
+    pub umask: Option<u32>,
+    /// Remove unix sockets and pidfiles at exit.
+    pub vacuum: bool,
+    /// Seconds without progress on one read or write of a socket.
+    pub socket_timeout: u64,
+    /// TCP keep-alive probes on accepted connections.
+    pub so_keepalive: bool,
+    /// Seconds that an idle HTTP connection is kept open; 0 closes after each response.
+    pub http_keepalive: u64,
+    /// Seconds without progress while a request's body or response moves over HTTP.
+    pub http_timeout: u64,
+    /// Seconds for a whole HTTP request head; `None` means `http_timeout`.
+    pub http_headers_timeout: Option<u64>,
+    /// Bytes of a request head, at most 65,535.
+    pub buffer_size: u32,
+    /// Bodies of at least this many bytes go to a temporary file before the app runs.
+    pub post_buffering: Option<u64>,
+    /// Bytes of a request body; beyond it the answer is 413.
+    pub limit_post: Option<u64>,
+
+    // Workers
+    pub master: bool,
+    /// Workers, at least 1.
+    pub processes: usize,
+    /// Python threads of each worker, at least 1.
+    pub threads: usize,
+    pub isolation: Isolation,
+    pub io: Io,
+    /// Shards, at least 1; `None` is min(usable CPUs, workers).
+    pub shards: Option<usize>,
+    pub affinity: Affinity,
+    pub enable_threads: bool,
+    pub single_interpreter: bool,
+    /// Each worker loads the app for itself.
+    pub lazy_apps: bool,
+    pub thunder_lock: bool,
+    pub offload_threads: usize,
+    /// Workers that stay when there is little to do.
+    pub cheaper: Option<usize>,
+
+    // The app
+    /// `package.module`, `package.module:callable` or `package.module:factory()`.
+    pub module: Option<String>,
+    /// A Python file, `:callable` already taken off.
+    pub wsgi_file: Option<PathBuf>,
+    /// The callable's name; `None` means `application`.
+    pub callable: Option<String>,
+    /// `(where, app)` as written: `/api` and `api.wsgi:app` or a file.
+    pub mount: Vec<(String, String)>,
+    pub manage_script_name: bool,
+    /// End with code 22 when no app could be loaded.
+    pub need_app: bool,
+    /// Entered before the app is loaded.
+    pub chdir: Option<PathBuf>,
+    /// Entered after the app was loaded.
+    pub chdir2: Option<PathBuf>,
+    /// In the order written; each goes to the front of `sys.path`.
+    pub pythonpath: Vec<String>,
+    /// The virtual environment (or another prefix) whose Python and packages the app wants.
+    pub home: Option<PathBuf>,
+    pub env: Vec<(String, String)>,
+    pub unenv: Vec<String>,
+    /// `sys.argv` after its first element.
+    pub py_argv: Vec<String>,
+    /// Modules imported beside the app, in the order written.
+    pub import: Vec<String>,
+    /// Refuse what PEP 3333 forbids (a str in the body) instead of mending it.
+    pub wsgi_strict: bool,
+    pub wsgi_disable_file_wrapper: bool,
+    /// Send the traceback to the client (never in production).
+    pub catch_exceptions: bool,
+    /// Seconds between looks at the modules' files.
+    pub py_autoreload: Option<u64>,
+
+    // Limits and recycling
+    /// Seconds that one request may take.
+    pub harakiri: Option<u64>,
+    pub harakiri_verbose: bool,
+    /// Requests after which a worker is replaced.
+    pub max_requests: Option<u64>,
+    pub max_requests_delta: u64,
+    /// Seconds after which a worker is replaced.
+    pub max_worker_lifetime: Option<u64>,
+    /// Seconds that a worker lives before it may be replaced.
+    pub min_worker_lifetime: u64,
+    /// MiB of resident memory beyond which a worker is replaced.
+    pub reload_on_rss: Option<u64>,
+    /// MiB of address space beyond which a worker is replaced.
+    pub reload_on_as: Option<u64>,
+    /// Seconds that a worker gets to end its requests at reload or stop.
+    pub worker_reload_mercy: u64,
+    /// Seconds that the whole server gets to end its requests at reload or stop.
+    pub reload_mercy: u64,
+
+    // Identity and life
+    pub uid: Option<String>,
+    pub gid: Option<String>,
+    pub auto_procname: bool,
+    pub procname: Option<String>,
+    pub procname_prefix: Option<String>,
+    pub procname_append: Option<String>,
+    pub procname_master: Option<String>,
+    /// Written before privileges are dropped.
+    pub pidfile: Option<PathBuf>,
+    /// Written after privileges are dropped.
+    pub pidfile2: Option<PathBuf>,
+    /// The log file of a server in the background.
+    pub daemonize: Option<PathBuf>,
+    /// uWSGI reloads at SIGTERM without this; uwring stops gracefully in both cases.
+    pub die_on_term: bool,
+    pub touch_reload: Vec<PathBuf>,
+    pub master_fifo: Vec<PathBuf>,
+    /// Unknown keys of ini files are errors.
+    pub strict: bool,
+
+    // Logging
+    /// No line for each request.
+    pub disable_logging: bool,
+    /// Log requests answered with 4xx even so.
+    pub log_4xx: bool,
+    /// Log requests answered with 5xx even so.
+    pub log_5xx: bool,
+    /// Log requests that took at least this many milliseconds even so.
+    pub log_slow: Option<u64>,
+    /// Log requests answered with no body even so.
+    pub log_zero: bool,
+    /// Log requests answered with at least this many bytes even so.
+    pub log_big: Option<u64>,
+    /// Opened before privileges are dropped.
+    pub logto: Option<PathBuf>,
+    /// Opened after privileges are dropped.
+    pub logto2: Option<PathBuf>,
+    /// uWSGI's format of request lines; `None` is its default line.
+    pub log_format: Option<String>,
+    /// strftime's format of dates before lines of the server; an empty one is uWSGI's default.
+    pub log_date: Option<String>,
+    pub log_x_forwarded_for: bool,
+    pub log_micros: bool,
+    /// Add rss and vsz to each request line.
+    pub memory_report: bool,
+
+    // Files and stats
+    /// `(prefix, directory or file)`, prefixes cut.
+    pub static_map: Vec<(String, PathBuf)>,
+    pub check_static: Vec<PathBuf>,
+    pub stats: Option<Address>,
+    /// Put an HTTP response head before the JSON.
+    pub stats_http: bool,
+    pub stats_minified: bool,
+    pub stats_no_cores: bool,
+
+    // What to do instead of serving
+    pub help: bool,
+    pub version: bool,
+    /// Print the configuration that was read, then go on (uWSGI: it goes on).
+    pub show_config: bool,
+    /// Print docs/options.md, then end.
+    pub dump_options_md: bool,
+
+    // What was read
+    /// The directory of the first ini file: a module beside it can be imported.
+    pub config_dir: Option<PathBuf>,
+    /// All settings as written, expanded, in order: `uwsgi.opt` and `--show-config`.
+    pub settings: Vec<Setting>,
+    /// One line each, for the operator, at the start.
+    pub warnings: Vec<String>,
+}
+
+impl Options {
+    /// The last setting of an option, whichever of its names was written; for messages.
+    pub fn written(&self, name: &str) -> Option<&Setting> {
+        let (_, opt) = table::find(name)?;
+        self.settings.iter().rev().find(|setting| opt.names.contains(&setting.name.as_str()))
+    }
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            sockets: Vec::new(),
+            protocol: Protocol::Uwsgi,
+            listen: None,
+            chmod_socket: None,
+            chown_socket: None,
+            umask: None,
+            vacuum: false,
+            socket_timeout: 4,
+            so_keepalive: false,
+            http_keepalive: 75,
+            http_timeout: 60,
+            http_headers_timeout: None,
+            buffer_size: 65_535,
+            post_buffering: None,
+            limit_post: None,
+            master: false,
+            processes: 1,
+            threads: 1,
+            isolation: Isolation::Auto,
+            io: Io::Auto,
+            shards: None,
+            affinity: Affinity::Auto,
+            enable_threads: true,
+            single_interpreter: false,
+            lazy_apps: false,
+            thunder_lock: false,
+            offload_threads: 0,
+            cheaper: None,
+            module: None,
+            wsgi_file: None,
+            callable: None,
+            mount: Vec::new(),
+            manage_script_name: false,
+            need_app: false,
+            chdir: None,
+            chdir2: None,
+            pythonpath: Vec::new(),
+            home: None,
+            env: Vec::new(),
+            unenv: Vec::new(),
+            py_argv: Vec::new(),
+            import: Vec::new(),
+            wsgi_strict: false,
+            wsgi_disable_file_wrapper: false,
+            catch_exceptions: false,
+            py_autoreload: None,
+            harakiri: None,
+            harakiri_verbose: false,
+            max_requests: None,
+            max_requests_delta: 0,
+            max_worker_lifetime: None,
+            min_worker_lifetime: 10,
+            reload_on_rss: None,
+            reload_on_as: None,
+            worker_reload_mercy: 60,
+            reload_mercy: 60,
+            uid: None,
+            gid: None,
+            auto_procname: false,
+            procname: None,
+            procname_prefix: None,
+            procname_append: None,
+            procname_master: None,
+            pidfile: None,
+            pidfile2: None,
+            daemonize: None,
+            die_on_term: false,
+            touch_reload: Vec::new(),
+            master_fifo: Vec::new(),
+            strict: false,
+            disable_logging: false,
+            log_4xx: false,
+            log_5xx: false,
+            log_slow: None,
+            log_zero: false,
+            log_big: None,
+            logto: None,
+            logto2: None,
+            log_format: None,
+            log_date: None,
+            log_x_forwarded_for: false,
+            log_micros: false,
+            memory_report: false,
+            static_map: Vec::new(),
+            check_static: Vec::new(),
+            stats: None,
+            stats_http: false,
+            stats_minified: false,
+            stats_no_cores: false,
+            help: false,
+            version: false,
+            show_config: false,
+            dump_options_md: false,
+            config_dir: None,
+            settings: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// `from_process` without an environment, and with the whole argv in front of the tests.
+#[cfg(test)]
+fn parse(args: &[&str]) -> Result<Options, String> {
+    let words = std::iter::once(&"uwring").chain(args).map(OsString::from).collect();
+    from_process(words, &Environment::new()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,83 @@
+# The commands that people type. `make` alone lists them.
+
+# Which Pythons to build for: `default`, `all`, or minors like `PYTHONS="3.11 3.13"`.
+PYTHONS ?= default
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# --default, --all, or the minors themselves.
+find_python = scripts/find-python $(if $(filter default all,$(PYTHONS)),--$(PYTHONS),$(PYTHONS))
+newest = $(find_python) | tail -n 1
+target = $(CURDIR)/target
+
+.DEFAULT_GOAL := help
+.PHONY: help build serve install uninstall check test docs clean
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo 'PYTHONS=all or PYTHONS="3.11 3.13" chooses the Pythons of build, serve, install and test.'
+
+build: ## Build build/uwring and a build/uwring-3.N for each Python of PYTHONS
+	@mkdir -p build
+	@pythons=$$($(find_python)); \
+	while read -r minor python; do \
+		echo "uwring-$$minor for $$python"; \
+		PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor" $(CARGO) build --release; \
+		install -m 755 "$(target)/py$$minor/release/uwring" "build/uwring-$$minor"; \
+	done <<< "$$pythons"
+	@CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) build --release --no-default-features
+	@install -m 755 "$(target)/launcher/release/uwring" build/uwring
+	@ln -sf uwring build/uwsgi
+	@ls build
+
+serve: build ## Build, then serve examples/flask_app.py on http://127.0.0.1:9090/
+	@read -r minor python < <($(newest)); \
+	venv=".venv/$$minor"; \
+	if ! "$$venv/bin/python3" -c 'import flask' 2>/dev/null; then \
+		"$$python" -m venv "$$venv"; \
+		"$$venv/bin/python3" -m pip install --quiet flask; \
+	fi; \
+	echo 'http://127.0.0.1:9090/ (Ctrl-C stops it)'; \
+	exec build/uwring --http :9090 --chdir examples --module flask_app:app \
+		--home "$$PWD/$$venv" --master --processes 2
+
+install: ## Install what `make build` built below PREFIX (/usr/local)
+	@if [ ! -x build/uwring ]; then \
+		echo 'nothing is built yet: run `make build` first' >&2; exit 1; \
+	fi
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/uwring"
+	install -m 755 build/uwring "$(DESTDIR)$(PREFIX)/bin/uwring"
+	install -m 755 build/uwring-3.* "$(DESTDIR)$(PREFIX)/lib/uwring/"
+
+uninstall: ## Remove what `make install` installed
+	rm -f "$(DESTDIR)$(PREFIX)/bin/uwring"
+	rm -rf "$(DESTDIR)$(PREFIX)/lib/uwring"
+
+check: ## Formatting, lints of both builds, licences
+	$(CARGO) fmt --check
+	@python=$$($(newest) | cut -d' ' -f2); \
+	echo "$(CARGO) clippy for $$python"; \
+	PYO3_PYTHON="$$python" $(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --no-default-features -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --all-features check bans licenses sources; \
+	else \
+		echo 'cargo-deny is not installed: licences are not checked'; \
+	fi
+
+test: check ## All checks and tests, with the newest Python of PYTHONS
+	@python=$$($(newest) | cut -d' ' -f2); \
+	echo "$(CARGO) test for $$python"; \
+	PYO3_PYTHON="$$python" $(CARGO) test
+
+docs: ## Write the generated pages anew
+	$(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new
+	@mv docs/options.md.new docs/options.md
+
+clean: ## Remove all that was built
+	rm -rf build target .venv

@@ -1,0 +1,107 @@
+//! Walks the settings in order against the table: what was written becomes what is meant.
+
+use super::table::{self, Opt, Status, Takes};
+use super::value::{Value, Wrong, suspicion};
+use super::{Options, Origin, Setting};
+use crate::error::StartError;
+
+/// Fills `options` from its own `settings`. A later scalar wins, lists grow.
+pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
+    let settings = std::mem::take(&mut options.settings);
+    let mut unknown = Vec::new();
+    let mut later = Vec::new();
+    for setting in &settings {
+        let Some((name, opt)) = table::find(&setting.name) else {
+            unknown.push(setting);
+            continue;
+        };
+        let value = Value { text: setting.value.as_deref() };
+        refuse(setting, opt)?;
+        if opt.status == Status::Later && !is_off(opt, value) {
+            later.push(format!("{name} ({})", setting.origin));
+        }
+        check(setting, opt, value, &mut options.warnings);
+        set(setting, opt, value, options)?;
+    }
+    unknown_keys(&unknown, options)?;
+    if !later.is_empty() {
+        options.warnings.push(format!("known, without effect yet: {}", later.join(", ")));
+    }
+    for socket in &mut options.sockets {
+        if socket.option == "socket" {
+            socket.protocol = options.protocol; // `protocol` may stand below the socket.
+        }
+    }
+    options.settings = settings;
+    Ok(())
+}
+
+/// An error where the option stops the start.
+pub(super) fn refuse(setting: &Setting, opt: &Opt) -> Result<(), StartError> {
+    let value = Value { text: setting.value.as_deref() };
+    match opt.status {
+        Status::Refused(reason) if !is_off(opt, value) => {
+            Err(StartError::new(format!("{}: {}: {reason}", setting.origin, setting.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the setting says that the option is not wanted.
+fn is_off(opt: &Opt, value: Value<'_>) -> bool {
+    opt.takes == Takes::Flag && !value.flag()
+}
+
+fn set(
+    setting: &Setting,
+    opt: &Opt,
+    value: Value<'_>,
+    options: &mut Options,
+) -> Result<(), StartError> {
+    let result = match opt.status {
+        // Nothing depends on it, so nothing about it can be wrong enough to stop a start.
+        Status::Ignored(_) => Ok(()),
+        _ => (opt.set)(options, value).and_then(|()| opt.takes.check(value)),
+    };
+    result.map_err(|wrong| {
+        let Setting { name, origin, .. } = setting;
+        StartError::new(match wrong {
+            Wrong::Expected(what) => {
+                let found = value.text.map_or("nothing".to_owned(), |text| format!("\"{text}\""));
+                format!("{origin}: {name}: expected {what}, found {found}")
+            }
+            Wrong::Because(why) => format!("{origin}: {name}: {why}"),
+        })
+    })
+}
+
+fn check(setting: &Setting, opt: &Opt, value: Value<'_>, warnings: &mut Vec<String>) {
+    let in_file = matches!(setting.origin, Origin::File { .. });
+    if let Some(what) = suspicion(opt.takes, value, in_file) {
+        warnings.push(format!("{}: {}: {what}", setting.origin, setting.name));
+    }
+}
+
+/// uWSGI: a key that is no option is a variable of the file's author, an error under `strict`.
+fn unknown_keys(unknown: &[&Setting], options: &mut Options) -> Result<(), StartError> {
+    for setting in unknown {
+        let Setting { name, origin, .. } = setting;
+        let nearest = table::nearest(name);
+        if options.strict {
+            let hint = match nearest {
+                Some(nearest) => format!("did you mean {nearest}?"),
+                None => format!("a variable of your own is set-placeholder = {name}=..."),
+            };
+            return Err(StartError::new(format!(
+                "{origin}: unknown option {name}, and strict is on; {hint}"
+            )));
+        }
+        if let Some(nearest) = nearest {
+            options.warnings.push(format!(
+                "{origin}: {name} is no option and was taken as a variable; \
+                 did you mean {nearest}?"
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `Setting`: one thing that was written somewhere, before anyone asks what it means.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Environment;
+
+/// Where a setting was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The position in argv, the program's name being 0.
+    Argument(usize),
+    /// The environment variable's name.
+    Environment(String),
+    File {
+        path: Arc<Path>,
+        /// Counts from 1.
+        line: usize,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Argument(position) => write!(f, "argument {position}"),
+            Origin::Environment(name) => f.write_str(name),
+            Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+        }
+    }
+}
+
+/// One option or placeholder as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Without dashes; a prefix on the command line is the whole name here.
+    pub name: String,
+    /// `None` for a bare key or flag.
+    pub value: Option<String>,
+    pub origin: Origin,
+}
+
+/// What the sources have given so far.
+#[derive(Debug)]
+pub(super) struct Read<'a> {
+    pub(super) env: &'a Environment,
+    pub(super) settings: Vec<Setting>,
+    pub(super) warnings: Vec<String>,
+    pub(super) config_dir: Option<PathBuf>,
+    /// The sections that are being read, the outermost first.
+    pub(super) open: Vec<(PathBuf, String)>,
+}
+
+impl Read<'_> {
+    pub(super) fn new(env: &Environment) -> Read<'_> {
+        Read { env, settings: Vec::new(), warnings: Vec::new(), config_dir: None, open: Vec::new() }
+    }
+}

@@ -1,0 +1,3716 @@
+//! The option table: one row for each option, and all that is known about it.
+//!
+//! argv, environment, ini files, `--help` and docs/options.md read it. It is the one long file.
+
+// A setter is one assignment, and `Ok` around it keeps a row's last line short.
+#![allow(clippy::unit_arg)]
+// Every row ends alike, also one that says everything.
+#![allow(clippy::needless_update)]
+
+use super::Options;
+use super::value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
+
+/// One option.
+pub struct Opt {
+    /// The first is the one that help and docs show; the others mean the same.
+    pub names: &'static [&'static str],
+    pub short: Option<char>,
+    pub takes: Takes,
+    pub section: Section,
+    pub status: Status,
+    /// A sentence in the imperative.
+    pub help: &'static str,
+    pub(super) set: fn(&mut Options, Value<'_>) -> Result<(), Wrong>,
+}
+
+/// What stands after an option's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing, or a word for yes or no.
+    Flag,
+    Count,
+    Bytes,
+    Megabytes,
+    Seconds,
+    /// A bare one is 1.
+    MaybeSeconds,
+    Milliseconds,
+    Octal,
+    /// A bare one is 666.
+    SocketMode,
+    Address,
+    /// An address, or a port alone.
+    HttpAddress,
+    Path,
+    Pair,
+    /// Text without blanks.
+    Word,
+    Text,
+    MaybeText,
+}
+
+/// A chapter of `--help` and docs/options.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    Sockets,
+    Workers,
+    App,
+    Limits,
+    Identity,
+    Life,
+    Logging,
+    Files,
+    Stats,
+    Background,
+    Routing,
+    Configuration,
+}
+
+/// How an option compares with uWSGI's of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It does what it does in uWSGI.
+    Same,
+    /// It is honoured with this difference.
+    Adapted(&'static str),
+    /// uWSGI has no such option.
+    Own,
+    /// Like `Own`, and for the makers of uwring: shown nowhere.
+    Hidden,
+    /// It changes nothing, and that does no harm because of this.
+    Ignored(&'static str),
+    /// It is read, and a warning says that it has no effect yet.
+    Later,
+    /// It stops the start with this reason.
+    Refused(&'static str),
+}
+
+impl Takes {
+    /// What help shows for the value; empty for a flag.
+    pub fn metavar(self) -> &'static str {
+        match self {
+            Takes::Flag => "",
+            Takes::Count => "N",
+            Takes::Bytes => "BYTES",
+            Takes::Megabytes => "MIB",
+            Takes::Seconds => "SECONDS",
+            Takes::MaybeSeconds => "[SECONDS]",
+            Takes::Milliseconds => "MS",
+            Takes::Octal => "MODE",
+            Takes::SocketMode => "[MODE]",
+            Takes::Address | Takes::HttpAddress => "ADDRESS",
+            Takes::Path => "PATH",
+            Takes::Pair => "KEY=VALUE",
+            Takes::Word => "NAME",
+            Takes::Text => "TEXT",
+            Takes::MaybeText => "[TEXT]",
+        }
+    }
+
+    /// Whether the command line may end after the option's name.
+    pub(super) fn may_be_bare(self) -> bool {
+        matches!(self, Takes::Flag | Takes::SocketMode | Takes::MaybeSeconds | Takes::MaybeText)
+    }
+
+    /// Whether leading digits are all that counts.
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Takes::Count
+                | Takes::Bytes
+                | Takes::Megabytes
+                | Takes::Seconds
+                | Takes::MaybeSeconds
+                | Takes::Milliseconds
+        )
+    }
+
+    /// Refuses a value of the wrong kind, also for options that nothing reads yet.
+    pub(super) fn check(self, value: Value<'_>) -> Result<(), Wrong> {
+        match self {
+            Takes::Count => value.count().map(drop),
+            Takes::Bytes => value.bytes().map(drop),
+            Takes::Megabytes => value.megabytes().map(drop),
+            Takes::Seconds | Takes::MaybeSeconds => value.seconds().map(drop),
+            Takes::Milliseconds => value.milliseconds().map(drop),
+            Takes::Octal => value.octal().map(drop),
+            Takes::SocketMode => value.socket_mode().map(drop),
+            Takes::Pair => value.pair().map(drop),
+            Takes::Flag | Takes::MaybeText | Takes::Address | Takes::HttpAddress => Ok(()),
+            Takes::Path | Takes::Word | Takes::Text => value.text().map(drop),
+        }
+    }
+}
+
+impl Section {
+    pub const ALL: [Section; 12] = [
+        Section::Sockets,
+        Section::Workers,
+        Section::App,
+        Section::Limits,
+        Section::Identity,
+        Section::Life,
+        Section::Logging,
+        Section::Files,
+        Section::Stats,
+        Section::Background,
+        Section::Routing,
+        Section::Configuration,
+    ];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Section::Sockets => "Sockets and HTTP",
+            Section::Workers => "Workers and threads",
+            Section::App => "The app and its Python",
+            Section::Limits => "Limits and recycling",
+            Section::Identity => "Identity of the process",
+            Section::Life => "Reload, stop and hooks",
+            Section::Logging => "Logging",
+            Section::Files => "Static files",
+            Section::Stats => "Statistics",
+            Section::Background => "Background work and shared memory",
+            Section::Routing => "Routing and other servers",
+            Section::Configuration => "Configuration",
+        }
+    }
+}
+
+/// The row of `name`, and the name as the table has it.
+pub(super) fn find(name: &str) -> Option<(&'static str, &'static Opt)> {
+    names().find(|(known, _)| *known == name)
+}
+
+pub(super) fn find_short(letter: char) -> Option<&'static Opt> {
+    TABLE.iter().find(|opt| opt.short == Some(letter))
+}
+
+/// All names with their rows.
+pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static Opt)> {
+    TABLE.iter().flat_map(|opt| opt.names.iter().map(move |name| (*name, opt)))
+}
+
+/// The option that someone who wrote `name` is likely to have meant.
+pub(super) fn nearest(name: &str) -> Option<&'static str> {
+    let same = |written: &str| written.to_ascii_lowercase().replace('_', "-");
+    let wanted = same(name);
+    let allowed = (wanted.len() / 4).clamp(1, 2);
+    names()
+        .filter(|(_, opt)| opt.status != Status::Hidden)
+        .map(|(known, _)| (distance(&wanted, &same(known)), known))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, from) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, to) in right.bytes().enumerate() {
+            let change = diagonal + usize::from(from != to);
+            diagonal = row[column + 1];
+            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+impl Options {
+    fn socket(&mut self, option: &str, protocol: Protocol, address: Address) {
+        self.sockets.push(SocketSpec { address, protocol, option: option.to_owned() });
+    }
+}
+
+fn protocol(value: Value<'_>) -> Result<Protocol, Wrong> {
+    let words = [("uwsgi", Protocol::Uwsgi), ("http", Protocol::Http), ("http11", Protocol::Http)];
+    value.choice("uwsgi or http", &words)
+}
+
+fn isolation(value: Value<'_>) -> Result<Isolation, Wrong> {
+    let words = [
+        ("auto", Isolation::Auto),
+        ("interpreter", Isolation::Interpreter),
+        ("process", Isolation::Process),
+    ];
+    value.choice("auto, interpreter or process", &words)
+}
+
+fn io(value: Value<'_>) -> Result<Io, Wrong> {
+    let words = [("auto", Io::Auto), ("uring", Io::Uring), ("epoll", Io::Epoll)];
+    value.choice("auto, uring or epoll", &words)
+}
+
+fn affinity(value: Value<'_>) -> Result<Affinity, Wrong> {
+    let words = [("auto", Affinity::Auto), ("shard", Affinity::Shard), ("none", Affinity::None)];
+    value.choice("auto, shard or none", &words)
+}
+
+/// uWSGI: 1 is on, more is the idle time. `true` is off there by accident, and on here.
+fn keepalive(value: Value<'_>) -> Result<u64, Wrong> {
+    match value.seconds()? {
+        1 => Ok(Options::default().http_keepalive),
+        seconds => Ok(seconds),
+    }
+}
+
+/// `file.py` or `file.py:callable`.
+fn wsgi_file(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
+    let text = value.text()?;
+    let (file, callable) = match text.rsplit_once(':') {
+        Some((file, callable)) if !callable.is_empty() && !callable.contains('/') => {
+            (file, Some(callable.to_owned()))
+        }
+        _ => (text, None),
+    };
+    options.wsgi_file = Some(file.into());
+    if callable.is_some() {
+        options.callable = callable;
+    }
+    Ok(())
+}
+
+fn log_date(value: Value<'_>) -> String {
+    match value.text {
+        None | Some("true") => String::new(),
+        Some(format) => format.to_owned(),
+    }
+}
+
+/// What a row need not say.
+const ROW: Opt = Opt {
+    names: &[],
+    short: None,
+    takes: Takes::Flag,
+    section: Section::Configuration,
+    status: Status::Same,
+    help: "",
+    set: |_, _| Ok(()),
+};
+
+pub static TABLE: &[Opt] = &[
+    Opt {
+        names: &["socket"],
+        short: Some('s'),
+        takes: Takes::Address,
+        section: Section::Sockets,
+        help: "Listen on this address and speak what --protocol says.",
+        set: |options, value| Ok(options.socket("socket", Protocol::Uwsgi, value.address()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["uwsgi-socket"],
+        takes: Takes::Address,
+        section: Section::Sockets,
+        help: "Listen on this address and speak the uwsgi protocol.",
+        set: |options, value| Ok(options.socket("uwsgi-socket", Protocol::Uwsgi, value.address()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["http-socket"],
+        takes: Takes::Address,
+        section: Section::Sockets,
+        status: Status::Adapted("Keep-alive is on."),
+        help: "Listen on this address and speak HTTP.",
+        set: |options, value| Ok(options.socket("http-socket", Protocol::Http, value.address()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["http11-socket"],
+        takes: Takes::Address,
+        section: Section::Sockets,
+        help: "Listen on this address and speak HTTP with keep-alive.",
+        set: |options, value| Ok(options.socket("http11-socket", Protocol::Http, value.address()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["http", "httprouter"],
+        takes: Takes::HttpAddress,
+        section: Section::Sockets,
+        status: Status::Adapted("There is no router process: the server itself listens."),
+        help: "Listen on this address (or port) and speak HTTP.",
+        set: |options, value| Ok(options.socket("http", Protocol::Http, value.http_address()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["protocol", "socket-protocol"],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        help: "Let plain --socket speak uwsgi or http.",
+        set: |options, value| Ok(options.protocol = protocol(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "https",
+            "https-socket",
+            "https2",
+            "https-session-context",
+            "https-export-cert",
+            "sni",
+            "sni-dir",
+            "sni-dir-ciphers",
+            "ssl-enable3",
+            "ssl-enable-sslv3",
+            "ssl-enable-tlsv1",
+            "ssl-option",
+            "ssl-tmp-dir",
+            "ssl-verbose",
+            "ssl-verify-depth",
+            "https-socket-modifier1",
+            "https-socket-modifier2",
+        ],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Refused(
+            "TLS is not built in yet: let nginx end it and listen with --socket or --http.",
+        ),
+        help: "Listen on this address and speak HTTP over TLS.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-to-https"],
+        takes: Takes::Address,
+        section: Section::Sockets,
+        status: Status::Refused("TLS is not built in yet: let nginx redirect."),
+        help: "Redirect plain HTTP on this address to HTTPS.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "fastcgi-socket",
+            "scgi-socket",
+            "raw-socket",
+            "puwsgi-socket",
+            "suwsgi-socket",
+            "ssl-socket",
+            "fastcgi-nph-socket",
+            "scgi-nph-socket",
+            "undeferred-shared-socket",
+        ],
+        takes: Takes::Address,
+        section: Section::Sockets,
+        status: Status::Refused("Only the uwsgi protocol and HTTP are spoken."),
+        help: "Listen on this address and speak another protocol.",
+        ..ROW
+    },
+    Opt {
+        names: &["shared-socket", "map-socket"],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Share one socket between several protocols.",
+        ..ROW
+    },
+    Opt {
+        names: &["zerg", "zerg-server", "zerg-pool", "zergpool", "zerg-fallback"],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Refused(
+            "Reload replaces workers behind the running listeners; no zerg is needed.",
+        ),
+        help: "Take sockets from, or give them to, another instance.",
+        ..ROW
+    },
+    Opt {
+        names: &["listen"],
+        short: Some('l'),
+        takes: Takes::Count,
+        section: Section::Sockets,
+        status: Status::Adapted(
+            "The default is the system's limit, and a larger number is cut to it.",
+        ),
+        help: "Let this many connections wait to be accepted.",
+        set: |options, value| Ok(options.listen = Some(value.fitting()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["chmod-socket", "chmod"],
+        short: Some('C'),
+        takes: Takes::SocketMode,
+        section: Section::Sockets,
+        help: "Give unix sockets this mode; 666 when no mode is given.",
+        set: |options, value| Ok(options.chmod_socket = Some(value.socket_mode()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["chown-socket"],
+        takes: Takes::Word,
+        section: Section::Sockets,
+        help: "Give unix sockets to this user, or user:group.",
+        set: |options, value| Ok(options.chown_socket = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["umask"],
+        takes: Takes::Octal,
+        section: Section::Sockets,
+        help: "Set this umask at start.",
+        set: |options, value| Ok(options.umask = Some(value.octal()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["vacuum"],
+        section: Section::Sockets,
+        help: "Remove unix sockets and pidfiles at exit.",
+        set: |options, value| Ok(options.vacuum = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["socket-timeout"],
+        short: Some('z'),
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        help: "Give up on a socket that moves nothing for this long.",
+        set: |options, value| Ok(options.socket_timeout = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["so-keepalive"],
+        section: Section::Sockets,
+        help: "Ask for TCP keep-alive probes on connections.",
+        set: |options, value| Ok(options.so_keepalive = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["tcp-nodelay"],
+        section: Section::Sockets,
+        status: Status::Ignored("It is always on."),
+        help: "Send small packets at once.",
+        ..ROW
+    },
+    Opt {
+        names: &["reuse-port", "abstract-socket", "close-on-exec", "close-on-exec2"],
+        short: Some('a'),
+        section: Section::Sockets,
+        status: Status::Ignored("The server does so by itself where it is of use."),
+        help: "Set this option on sockets.",
+        ..ROW
+    },
+    Opt {
+        names: &["no-defer-accept", "freebind", "shutdown-sockets"],
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Set this option on sockets.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "so-send-timeout",
+            "socket-send-timeout",
+            "so-write-timeout",
+            "socket-write-timeout",
+        ],
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        status: Status::Ignored("socket-timeout says how long a peer may take."),
+        help: "Set the sending timeout of sockets.",
+        ..ROW
+    },
+    Opt {
+        names: &["socket-sndbuf", "socket-rcvbuf"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Set the buffer size of sockets.",
+        ..ROW
+    },
+    Opt {
+        names: &["tcp-fast-open", "tcp-fastopen"],
+        takes: Takes::Count,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Let this many connections use TCP fast open.",
+        ..ROW
+    },
+    Opt {
+        names: &["tcp-fast-open-client", "tcp-fastopen-client"],
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Use TCP fast open for outgoing connections.",
+        ..ROW
+    },
+    Opt {
+        names: &["thunder-lock"],
+        section: Section::Sockets,
+        status: Status::Ignored("Each shard has listeners of its own, so no herd is woken."),
+        help: "Serialise accept.",
+        set: |options, value| Ok(options.thunder_lock = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["buffer-size"],
+        short: Some('b'),
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Adapted("The default is the greatest size, 65535, and not 4096."),
+        help: "Take request heads of up to this many bytes.",
+        set: |options, value| Ok(options.buffer_size = value.fitting::<u32>()?.min(65_535)),
+        ..ROW
+    },
+    Opt {
+        names: &["limit-post"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Adapted("The answer is 413, not a closed connection."),
+        help: "Take request bodies of up to this many bytes.",
+        set: |options, value| Ok(options.limit_post = Some(value.bytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["post-buffering"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        help: "Put bodies of at least this many bytes into a file before the app runs.",
+        set: |options, value| Ok(options.post_buffering = Some(value.bytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["post-buffering-bufsize"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Ignored("The server sizes its reads itself."),
+        help: "Read bodies in pieces of this many bytes.",
+        ..ROW
+    },
+    Opt {
+        names: &["body-read-warning"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Ignored("Bodies never take memory without bound."),
+        help: "Warn about bodies of this many bytes read at once.",
+        ..ROW
+    },
+    Opt {
+        names: &["chunked-input-limit"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Take chunks of up to this many bytes.",
+        ..ROW
+    },
+    Opt {
+        names: &["chunked-input-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        status: Status::Ignored("socket-timeout says how long a peer may take."),
+        help: "Give a chunk this long.",
+        ..ROW
+    },
+    Opt {
+        names: &["upload-progress"],
+        takes: Takes::Path,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Write the progress of uploads into this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["max-vars"],
+        short: Some('v'),
+        takes: Takes::Count,
+        section: Section::Sockets,
+        status: Status::Ignored("buffer-size alone limits a head."),
+        help: "Take this many variables in a request.",
+        ..ROW
+    },
+    Opt {
+        names: &["max-fd"],
+        takes: Takes::Count,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Set the limit of open files.",
+        ..ROW
+    },
+    Opt {
+        names: &["response-headers-limit"],
+        takes: Takes::Count,
+        section: Section::Sockets,
+        status: Status::Ignored("Response headers have no limit."),
+        help: "Send this many response headers at most.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        help: "Give up on an HTTP peer that moves nothing for this long.",
+        set: |options, value| Ok(options.http_timeout = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["http-headers-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        help: "Give an HTTP peer this long for a request head.",
+        set: |options, value| Ok(options.http_headers_timeout = Some(value.seconds()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["http-connect-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Sockets,
+        status: Status::Ignored("No router connects to workers."),
+        help: "Give a worker this long to accept.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-keepalive"],
+        takes: Takes::MaybeSeconds,
+        section: Section::Sockets,
+        status: Status::Adapted("It is on, with 75 seconds, unless 0 is given; true means on."),
+        help: "Keep idle HTTP connections open for this long; 0 closes them.",
+        set: |options, value| Ok(options.http_keepalive = keepalive(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["http-manage-expect"],
+        takes: Takes::MaybeText,
+        section: Section::Sockets,
+        status: Status::Ignored("HTTP/1.1 is spoken in full without it."),
+        help: "Speak this part of HTTP/1.1.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-auto-chunked", "http-chunked-input", "http-raw-body"],
+        section: Section::Sockets,
+        status: Status::Ignored("HTTP/1.1 is spoken in full without it."),
+        help: "Speak this part of HTTP/1.1.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-websockets"],
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Pass upgraded connections on.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-auto-gzip"],
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Compress responses that ask for it.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-processes", "http-workers"],
+        takes: Takes::Count,
+        section: Section::Sockets,
+        status: Status::Ignored("There is no router process."),
+        help: "Run this many router processes.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-to"],
+        takes: Takes::Address,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Send requests on to this address.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "http-ss",
+            "http-subscription-server",
+            "http-use-base",
+            "http-use-cache",
+            "http-use-pattern",
+            "http-use-socket",
+            "http-zerg",
+            "http-resubscribe",
+            "http-subscription-fallback-key",
+            "http-stud-prefix",
+            "http-manage-rtsp",
+        ],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Refused("There is no router process: let nginx balance servers."),
+        help: "Let the router find servers.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-buffer-size"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        status: Status::Ignored("buffer-size counts for HTTP too."),
+        help: "Set the router's buffer size.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "http-events",
+            "http-uid",
+            "http-gid",
+            "http-modifier1",
+            "http-modifier2",
+            "http-stats",
+            "http-stats-server",
+            "http-use-code-string",
+            "http-socket-modifier1",
+            "http-fallback",
+            "http-gracetime",
+            "http-harakiri",
+            "http-quiet",
+            "http-server-name-as-http-host",
+            "http-socket-modifier2",
+            "fastcgi-modifier1",
+            "fastcgi-modifier2",
+            "scgi-modifier1",
+            "scgi-modifier2",
+            "raw-modifier1",
+            "raw-modifier2",
+            "remap-modifier",
+            "allowed-modifiers",
+        ],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Ignored("There is no router process."),
+        help: "Set this of the router.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-cheap", "http-manage-source"],
+        section: Section::Sockets,
+        status: Status::Ignored("There is no router process."),
+        help: "Set this of the router.",
+        ..ROW
+    },
+    Opt {
+        names: &["http-var"],
+        takes: Takes::Pair,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Add this variable to requests that come over HTTP.",
+        ..ROW
+    },
+    Opt {
+        names: &["enable-proxy-protocol", "http-enable-proxy-protocol"],
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Read the PROXY protocol's first line of a connection.",
+        ..ROW
+    },
+    Opt {
+        names: &["add-header"],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Add this header to every response.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "rem-header",
+            "del-header",
+            "collect-header",
+            "pull-header",
+            "response-header-collect",
+        ],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Later,
+        help: "Take this header out of responses.",
+        ..ROW
+    },
+    Opt {
+        names: &["master"],
+        short: Some('M'),
+        section: Section::Workers,
+        help: "Run a parent process that owns the sockets and restarts what dies.",
+        set: |options, value| Ok(options.master = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["processes", "workers"],
+        short: Some('p'),
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Adapted(
+            "A worker is a sub-interpreter, or a process where the app needs one.",
+        ),
+        help: "Run this many workers.",
+        set: |options, value| Ok(options.processes = value.at_least_one()?),
+        ..ROW
+    },
+    Opt {
+        names: &["threads"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        help: "Run this many Python threads in each worker.",
+        set: |options, value| Ok(options.threads = value.at_least_one()?),
+        ..ROW
+    },
+    Opt {
+        names: &["isolation"],
+        takes: Takes::Text,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Make workers of interpreters or of processes: auto, interpreter or process.",
+        set: |options, value| Ok(options.isolation = isolation(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["io"],
+        takes: Takes::Text,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Move bytes with io_uring or epoll: auto, uring or epoll.",
+        set: |options, value| Ok(options.io = io(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["shards"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Run this many I/O threads.",
+        set: |options, value| Ok(options.shards = Some(value.at_least_one()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["affinity"],
+        takes: Takes::Text,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Pin shards and their workers to cores: auto, shard or none.",
+        set: |options, value| Ok(options.affinity = affinity(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["enable-threads"],
+        short: Some('T'),
+        section: Section::Workers,
+        status: Status::Adapted("Threads always work."),
+        help: "Let the app start threads.",
+        set: |options, value| Ok(options.enable_threads = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["no-threads"],
+        section: Section::Workers,
+        status: Status::Ignored("Threads always work."),
+        help: "Keep the app from starting threads.",
+        ..ROW
+    },
+    Opt {
+        names: &["single-interpreter"],
+        short: Some('i'),
+        section: Section::Workers,
+        status: Status::Adapted("Mounts share the worker's interpreter in any case."),
+        help: "Load all apps into one interpreter.",
+        set: |options, value| Ok(options.single_interpreter = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["lazy-apps"],
+        section: Section::Workers,
+        help: "Let each worker load the app for itself.",
+        set: |options, value| Ok(options.lazy_apps = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["lazy"],
+        section: Section::Workers,
+        status: Status::Adapted("It means lazy-apps."),
+        help: "Let each worker load the app for itself.",
+        set: |options, value| Ok(options.lazy_apps = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Keep this many workers when there is little to do.",
+        set: |options, value| Ok(options.cheaper = Some(value.count()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-initial", "cheaper-step"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Start this many workers at a time.",
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-overload"],
+        takes: Takes::Seconds,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Look at the load this often.",
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-algo"],
+        takes: Takes::Text,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Count workers by this algorithm.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "cheaper-busyness-min",
+            "cheaper-busyness-max",
+            "cheaper-busyness-multiplier",
+            "cheaper-busyness-penalty",
+            "cheaper-busyness-backlog-alert",
+            "cheaper-busyness-backlog-multiplier",
+            "cheaper-busyness-backlog-step",
+            "cheaper-busyness-backlog-nonzero",
+        ],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Tune the busyness algorithm.",
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-busyness-verbose"],
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Log what the busyness algorithm does.",
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-rss-limit-soft", "cheaper-rss-limit-hard"],
+        takes: Takes::Bytes,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Keep workers below this memory.",
+        ..ROW
+    },
+    Opt {
+        names: &["cheap"],
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Start workers at the first request.",
+        ..ROW
+    },
+    Opt {
+        names: &["idle"],
+        takes: Takes::Seconds,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Stop workers after this time without a request.",
+        ..ROW
+    },
+    Opt {
+        names: &["die-on-idle"],
+        section: Section::Workers,
+        status: Status::Later,
+        help: "End when --idle is over.",
+        ..ROW
+    },
+    Opt {
+        names: &["offload-threads", "offload-thread"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Ignored("Files and large bodies never hold a worker."),
+        help: "Run this many offload threads.",
+        set: |options, value| Ok(options.offload_threads = value.count()?),
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "thread-stacksize",
+            "threads-stacksize",
+            "thread-stack-size",
+            "threads-stack-size",
+        ],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Give Python threads stacks of this many KiB.",
+        ..ROW
+    },
+    Opt {
+        names: &["cpu-affinity"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Pin each worker to this many cores.",
+        ..ROW
+    },
+    Opt {
+        names: &["prio"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Later,
+        help: "Set the nice value.",
+        ..ROW
+    },
+    Opt {
+        names: &["reaper", "no-orphans"],
+        short: Some('r'),
+        section: Section::Workers,
+        status: Status::Ignored("Workers never outlive the server."),
+        help: "Clean up children.",
+        ..ROW
+    },
+    Opt {
+        names: &["threads-wait"],
+        takes: Takes::MaybeText,
+        section: Section::Workers,
+        status: Status::Ignored("Requests are always drained."),
+        help: "Wait for threads at the end.",
+        ..ROW
+    },
+    Opt {
+        names: &["no-threads-wait"],
+        section: Section::Workers,
+        status: Status::Ignored("Requests are always drained."),
+        help: "Wait for threads at the end.",
+        ..ROW
+    },
+    Opt {
+        names: &["async"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Refused("There is no async mode: give each worker threads instead."),
+        help: "Run this many async cores.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "gevent",
+            "asyncio",
+            "greenlet",
+            "gevent-monkey-patch",
+            "gevent-early-monkey-patch",
+            "gevent-wait-for-hub",
+            "tornado",
+            "ugreen",
+            "fiber",
+            "stackless",
+            "loop",
+        ],
+        takes: Takes::MaybeText,
+        section: Section::Workers,
+        status: Status::Refused(
+            "Loop engines are not supported yet: give each worker threads instead.",
+        ),
+        help: "Serve with this loop engine.",
+        ..ROW
+    },
+    Opt {
+        names: &["ugreen-stacksize"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        status: Status::Ignored("There is no uGreen."),
+        help: "Give uGreen stacks of this many KiB.",
+        ..ROW
+    },
+    Opt {
+        names: &["python-worker-override", "worker-exec", "worker-exec2"],
+        takes: Takes::Path,
+        section: Section::Workers,
+        status: Status::Refused("Workers are part of the server and cannot be other programs."),
+        help: "Let this program take the worker's place.",
+        ..ROW
+    },
+    Opt {
+        names: &["module", "wsgi"],
+        short: Some('w'),
+        takes: Takes::Word,
+        section: Section::App,
+        help: "Serve this app: package.module, package.module:app or package.module:make().",
+        set: |options, value| Ok(options.module = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["wsgi-file", "file"],
+        takes: Takes::Path,
+        section: Section::App,
+        help: "Serve the app of this Python file.",
+        set: wsgi_file,
+        ..ROW
+    },
+    Opt {
+        names: &["callable"],
+        takes: Takes::Word,
+        section: Section::App,
+        help: "Call this name of the module; application when nothing is said.",
+        set: |options, value| Ok(options.callable = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["mount"],
+        takes: Takes::Pair,
+        section: Section::App,
+        status: Status::Later,
+        help: "Serve an app below a path: /path=app.",
+        set: |options, value| Ok(options.mount.push(value.pair()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["worker-mount"],
+        takes: Takes::Pair,
+        section: Section::App,
+        status: Status::Later,
+        help: "Serve an app below a path, loaded in each worker: /path=app.",
+        ..ROW
+    },
+    Opt {
+        names: &["manage-script-name"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Set SCRIPT_NAME and PATH_INFO by the mounts.",
+        set: |options, value| Ok(options.manage_script_name = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["ignore-script-name"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Do not take the app from SCRIPT_NAME.",
+        ..ROW
+    },
+    Opt {
+        names: &["no-default-app"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Answer 404 where no mount matches.",
+        ..ROW
+    },
+    Opt {
+        names: &["need-app"],
+        section: Section::App,
+        help: "End with code 22 when the app cannot be loaded.",
+        set: |options, value| Ok(options.need_app = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["chdir"],
+        takes: Takes::Path,
+        section: Section::App,
+        help: "Enter this directory before the app is loaded.",
+        set: |options, value| Ok(options.chdir = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["chdir2"],
+        takes: Takes::Path,
+        section: Section::App,
+        help: "Enter this directory after the app was loaded.",
+        set: |options, value| Ok(options.chdir2 = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["force-cwd"],
+        takes: Takes::Path,
+        section: Section::App,
+        status: Status::Later,
+        help: "Take this for the directory at the start.",
+        ..ROW
+    },
+    Opt {
+        names: &["pythonpath", "python-path", "pp"],
+        takes: Takes::Text,
+        section: Section::App,
+        help: "Put this directory at the front of sys.path.",
+        set: |options, value| Ok(options.pythonpath.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["virtualenv", "home", "venv", "pyhome"],
+        short: Some('H'),
+        takes: Takes::Path,
+        section: Section::App,
+        status: Status::Adapted("It also chooses the CPython that the server runs."),
+        help: "Use the Python and the packages of this virtual environment.",
+        set: |options, value| Ok(options.home = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["env"],
+        takes: Takes::Pair,
+        section: Section::App,
+        help: "Set this environment variable: NAME=value.",
+        set: |options, value| Ok(options.env.push(value.pair()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["unenv"],
+        takes: Takes::Text,
+        section: Section::App,
+        help: "Take this variable out of the environment.",
+        set: |options, value| Ok(options.unenv.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["envdir"],
+        takes: Takes::Path,
+        section: Section::App,
+        status: Status::Later,
+        help: "Set the environment from the files of this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["plugin", "plugins", "need-plugin", "need-plugins"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Ignored("All that is supported is built in."),
+        help: "Load these plugins.",
+        ..ROW
+    },
+    Opt {
+        names: &["plugins-dir", "plugin-dir"],
+        takes: Takes::Path,
+        section: Section::App,
+        status: Status::Ignored("All that is supported is built in."),
+        help: "Look for plugins in this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["import", "py-import", "pyimport", "python-import"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Import this module in each worker.",
+        set: |options, value| Ok(options.import.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "shared-import",
+            "shared-py-import",
+            "shared-pyimport",
+            "shared-python-import",
+            "spooler-import",
+        ],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Import this module before workers start.",
+        ..ROW
+    },
+    Opt {
+        names: &["spooler-py-import", "spooler-pyimport", "spooler-python-import"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Import this module in the spooler.",
+        ..ROW
+    },
+    Opt {
+        names: &["pymodule-alias", "post-pymodule-alias"],
+        takes: Takes::Pair,
+        section: Section::App,
+        status: Status::Later,
+        help: "Let one module be imported under another name.",
+        ..ROW
+    },
+    Opt {
+        names: &["pyargv"],
+        takes: Takes::Text,
+        section: Section::App,
+        help: "Give the app these words as sys.argv, split at blanks.",
+        set: |options, value| {
+            Ok(options.py_argv = value.text()?.split_whitespace().map(str::to_owned).collect())
+        },
+        ..ROW
+    },
+    Opt {
+        names: &["py-programname", "py-program-name"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Set the program's name.",
+        ..ROW
+    },
+    Opt {
+        names: &["py-sys-executable", "py-executable"],
+        takes: Takes::Path,
+        section: Section::App,
+        status: Status::Later,
+        help: "Set sys.executable.",
+        ..ROW
+    },
+    Opt {
+        names: &["optimize"],
+        short: Some('O'),
+        takes: Takes::Count,
+        section: Section::App,
+        status: Status::Later,
+        help: "Set Python's optimisation level.",
+        ..ROW
+    },
+    Opt {
+        names: &["no-site"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Do not import site.",
+        ..ROW
+    },
+    Opt {
+        names: &["eval"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Refused("An app comes from a module or a file."),
+        help: "Serve the app that this code makes.",
+        ..ROW
+    },
+    Opt {
+        names: &["exception-handler"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Call this handler for exceptions.",
+        ..ROW
+    },
+    Opt {
+        names: &["after-request-hook", "after-request-call"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Call this after each request.",
+        ..ROW
+    },
+    Opt {
+        names: &["config-py"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Refused("Not supported yet: write an ini file."),
+        help: "Configure the server by a Python module.",
+        ..ROW
+    },
+    Opt {
+        names: &["command-mode"],
+        section: Section::App,
+        status: Status::Refused("Run python itself."),
+        help: "Run commands.",
+        ..ROW
+    },
+    Opt {
+        names: &["auto-weight", "early-envdir"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Find what is needed.",
+        ..ROW
+    },
+    Opt {
+        names: &["autoload", "force-gateway", "no-server"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Find what is needed.",
+        ..ROW
+    },
+    Opt {
+        names: &["mode"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Give the app this mode.",
+        ..ROW
+    },
+    Opt {
+        names: &["paste", "ini-paste", "ini-paste-logged"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Refused(
+            "Paste's files are not supported yet: make the app in a module and give that.",
+        ),
+        help: "Serve the app of this Paste file.",
+        ..ROW
+    },
+    Opt {
+        names: &["paste-logger"],
+        section: Section::App,
+        status: Status::Ignored("Paste is not supported yet."),
+        help: "Set up logging from the Paste file.",
+        ..ROW
+    },
+    Opt {
+        names: &["pecan", "web3", "pump", "wsgi-lite", "psgi", "rack", "php-app"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Refused("Only WSGI apps are served."),
+        help: "Serve another kind of app.",
+        ..ROW
+    },
+    Opt {
+        names: &["py-autoreload", "py-auto-reload", "python-autoreload", "python-auto-reload"],
+        takes: Takes::Seconds,
+        section: Section::App,
+        status: Status::Later,
+        help: "Look for changed modules this often and reload.",
+        set: |options, value| Ok(options.py_autoreload = Some(value.seconds()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["py-auto-reload-ignore"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Do not look at this module.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "py-call-osafterfork",
+            "py-call-uwsgi-fork-hooks",
+            "skip-atexit",
+            "skip-atexit-teardown",
+            "reload-os-env",
+        ],
+        section: Section::App,
+        status: Status::Ignored("Python is started and ended as its documentation asks."),
+        help: "Change how Python lives through a fork.",
+        ..ROW
+    },
+    Opt {
+        names: &["wsgi-env-behaviour", "wsgi-env-behavior"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Ignored("Each request has an environ of its own."),
+        help: "Choose how environ is allocated.",
+        ..ROW
+    },
+    Opt {
+        names: &["wsgi-accept-buffer", "wsgi-accept-buffers"],
+        section: Section::App,
+        status: Status::Ignored("Objects with a buffer are accepted in any case."),
+        help: "Accept objects with a buffer in responses.",
+        ..ROW
+    },
+    Opt {
+        names: &["wsgi-manage-chunked-input"],
+        section: Section::App,
+        status: Status::Ignored("Chunked input is read in any case."),
+        help: "Read chunked input.",
+        ..ROW
+    },
+    Opt {
+        names: &["wsgi-strict"],
+        section: Section::App,
+        help: "Answer 500 where an app breaks PEP 3333 instead of mending it.",
+        set: |options, value| Ok(options.wsgi_strict = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["wsgi-disable-file-wrapper"],
+        section: Section::App,
+        help: "Do not offer wsgi.file_wrapper.",
+        set: |options, value| Ok(options.wsgi_disable_file_wrapper = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["start_response-nodelay", "start-response-nodelay"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Send the response's head at start_response.",
+        ..ROW
+    },
+    Opt {
+        names: &["catch-exceptions"],
+        section: Section::App,
+        status: Status::Later,
+        help: "Send tracebacks to the client.",
+        set: |options, value| Ok(options.catch_exceptions = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["py-tracebacker"],
+        takes: Takes::Text,
+        section: Section::App,
+        status: Status::Later,
+        help: "Show the stacks of Python threads at this socket.",
+        ..ROW
+    },
+    Opt {
+        names: &["pyshell", "pyshell-oneshot", "pyrun", "python-raw", "py", "python"],
+        takes: Takes::MaybeText,
+        section: Section::App,
+        status: Status::Refused("Run python itself."),
+        help: "Run Python instead of serving.",
+        ..ROW
+    },
+    Opt {
+        names: &["max-apps"],
+        takes: Takes::Count,
+        section: Section::App,
+        status: Status::Ignored("There is no limit."),
+        help: "Load this many apps at most.",
+        ..ROW
+    },
+    Opt {
+        names: &["ignore-sigpipe"],
+        section: Section::App,
+        status: Status::Ignored("SIGPIPE never ends the server."),
+        help: "Ignore SIGPIPE.",
+        ..ROW
+    },
+    Opt {
+        names: &["ignore-write-errors", "disable-write-exception", "write-errors-exception-only"],
+        section: Section::App,
+        status: Status::Ignored("A client that left is no error."),
+        help: "Keep quiet when a client is gone.",
+        ..ROW
+    },
+    Opt {
+        names: &["write-errors-tolerance"],
+        takes: Takes::Count,
+        section: Section::App,
+        status: Status::Ignored("A client that left is no error."),
+        help: "Take this many write errors.",
+        ..ROW
+    },
+    Opt {
+        names: &["harakiri"],
+        short: Some('t'),
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "End a request that takes longer than this.",
+        set: |options, value| Ok(options.harakiri = Some(value.seconds()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["harakiri-verbose"],
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Log the Python stack of a request that took too long.",
+        set: |options, value| Ok(options.harakiri_verbose = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["harakiri-graceful-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Ask the app to stop this long before the end.",
+        ..ROW
+    },
+    Opt {
+        names: &["harakiri-graceful-signal"],
+        takes: Takes::Count,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Ask with this signal.",
+        ..ROW
+    },
+    Opt {
+        names: &["harakiri-queue-threshold"],
+        takes: Takes::Count,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Act only when this many requests wait.",
+        ..ROW
+    },
+    Opt {
+        names: &["harakiri-no-arh", "no-harakiri-arh", "no-harakiri-after-req-hook"],
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Leave after-request hooks out of the time.",
+        ..ROW
+    },
+    Opt {
+        names: &["mule-harakiri", "spooler-harakiri"],
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "End a background task that takes longer than this.",
+        ..ROW
+    },
+    Opt {
+        names: &["max-requests"],
+        short: Some('R'),
+        takes: Takes::Count,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Replace a worker after this many requests.",
+        set: |options, value| Ok(options.max_requests = Some(value.number("a number")?)),
+        ..ROW
+    },
+    Opt {
+        names: &["max-requests-delta"],
+        takes: Takes::Count,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Add this much for each worker, so that they are not replaced together.",
+        set: |options, value| Ok(options.max_requests_delta = value.number("a number")?),
+        ..ROW
+    },
+    Opt {
+        names: &["max-worker-lifetime"],
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Replace a worker after this time.",
+        set: |options, value| Ok(options.max_worker_lifetime = Some(value.seconds()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["max-worker-lifetime-delta"],
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Add this much for each worker.",
+        ..ROW
+    },
+    Opt {
+        names: &["min-worker-lifetime"],
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Keep a worker for at least this long.",
+        set: |options, value| Ok(options.min_worker_lifetime = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["reload-on-rss"],
+        takes: Takes::Megabytes,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Replace a worker whose resident memory is above this.",
+        set: |options, value| Ok(options.reload_on_rss = Some(value.megabytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["reload-on-as"],
+        takes: Takes::Megabytes,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Replace a worker whose address space is above this.",
+        set: |options, value| Ok(options.reload_on_as = Some(value.megabytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["evil-reload-on-rss", "evil-reload-on-as"],
+        takes: Takes::Megabytes,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Kill a worker whose memory is above this.",
+        ..ROW
+    },
+    Opt {
+        names: &["reload-on-exception"],
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Replace a worker after an exception.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "reload-on-exception-type",
+            "reload-on-exception-value",
+            "reload-on-exception-repr",
+        ],
+        takes: Takes::Text,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Replace a worker after such an exception.",
+        ..ROW
+    },
+    Opt {
+        names: &["mem-collector-freq"],
+        takes: Takes::Seconds,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Measure memory this often.",
+        ..ROW
+    },
+    Opt {
+        names: &["limit-as"],
+        takes: Takes::Megabytes,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Limit the address space.",
+        ..ROW
+    },
+    Opt {
+        names: &["limit-nproc"],
+        takes: Takes::Count,
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Limit the number of processes.",
+        ..ROW
+    },
+    Opt {
+        names: &["never-swap"],
+        section: Section::Limits,
+        status: Status::Later,
+        help: "Lock memory.",
+        ..ROW
+    },
+    Opt {
+        names: &["ksm"],
+        takes: Takes::MaybeText,
+        section: Section::Limits,
+        status: Status::Ignored("Interpreters share what can be shared."),
+        help: "Let the kernel merge equal pages.",
+        ..ROW
+    },
+    Opt {
+        names: &["clock", "lock-engine", "ftok"],
+        takes: Takes::Text,
+        section: Section::Limits,
+        status: Status::Ignored("The server chooses by itself."),
+        help: "Choose this part of the system.",
+        ..ROW
+    },
+    Opt {
+        names: &["use-abort", "persistent-ipcsem", "no-fd-passing"],
+        section: Section::Limits,
+        status: Status::Ignored("The server chooses by itself."),
+        help: "Choose this behaviour.",
+        ..ROW
+    },
+    Opt {
+        names: &["fd-safe", "safe-fd"],
+        takes: Takes::Text,
+        section: Section::Limits,
+        status: Status::Ignored("The server chooses by itself."),
+        help: "Choose this behaviour.",
+        ..ROW
+    },
+    Opt {
+        names: &["uid"],
+        takes: Takes::Word,
+        section: Section::Identity,
+        help: "Run as this user, a name or a number.",
+        set: |options, value| Ok(options.uid = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["gid"],
+        takes: Takes::Word,
+        section: Section::Identity,
+        help: "Run as this group, a name or a number.",
+        set: |options, value| Ok(options.gid = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["add-gid"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Add this group.",
+        ..ROW
+    },
+    Opt {
+        names: &["immediate-uid"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Adapted("It means uid."),
+        help: "Become this user at once.",
+        set: |options, value| Ok(options.uid = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["immediate-gid"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Adapted("It means gid."),
+        help: "Become this group at once.",
+        set: |options, value| Ok(options.gid = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["no-initgroups"],
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Keep the supplementary groups.",
+        ..ROW
+    },
+    Opt {
+        names: &["master-as-root", "drop-after-init", "drop-after-apps"],
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Drop privileges later.",
+        ..ROW
+    },
+    Opt {
+        names: &["auto-procname"],
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Name processes by their role.",
+        set: |options, value| Ok(options.auto_procname = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["procname"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Name processes so.",
+        set: |options, value| Ok(options.procname = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["procname-prefix"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Put this before the names of processes.",
+        set: |options, value| Ok(options.procname_prefix = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["procname-prefix-spaced"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Put this and a blank before the names of processes.",
+        set: |options, value| Ok(options.procname_prefix = Some(format!("{} ", value.text()?))),
+        ..ROW
+    },
+    Opt {
+        names: &["procname-append"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Put this behind the names of processes.",
+        set: |options, value| Ok(options.procname_append = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["procname-master"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Name the master so.",
+        set: |options, value| Ok(options.procname_master = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["daemonize", "daemonize2"],
+        short: Some('d'),
+        takes: Takes::Path,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Go to the background and log to this file.",
+        set: |options, value| Ok(options.daemonize = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["pidfile", "safe-pidfile"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        help: "Write the pid here before privileges are dropped.",
+        set: |options, value| Ok(options.pidfile = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["pidfile2", "safe-pidfile2"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        help: "Write the pid here after privileges are dropped.",
+        set: |options, value| Ok(options.pidfile2 = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "chroot",
+            "cap",
+            "unshare",
+            "setns",
+            "cgroup",
+            "namespace",
+            "pivot_root",
+            "jail",
+            "jail2",
+            "refork",
+            "jailed",
+            "ns",
+            "ns-net",
+            "namespace-net",
+            "namespace-keep-mount",
+            "pivot-root",
+            "unshare2",
+            "setns-socket",
+            "setns-socket-skip",
+            "setns-skip",
+            "setns-preopen",
+            "re-fork",
+            "re-fork-as-root",
+            "re-fork-post-jail",
+            "refork-as-root",
+            "refork-post-jail",
+            "cgroup-opt",
+            "cgroup-dir-mode",
+            "privileged-binary-patch",
+            "unprivileged-binary-patch",
+            "privileged-binary-patch-arg",
+            "unprivileged-binary-patch-arg",
+        ],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Refused("Leave this to systemd or a container."),
+        help: "Confine the server.",
+        ..ROW
+    },
+    Opt {
+        names: &["honour-stdin"],
+        section: Section::Identity,
+        status: Status::Ignored("Standard input is left alone."),
+        help: "Keep standard input open.",
+        ..ROW
+    },
+    Opt {
+        names: &["binary-path"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        status: Status::Ignored("The server knows its own path."),
+        help: "Find the server's binary here.",
+        ..ROW
+    },
+    Opt {
+        names: &["flock", "flock-wait", "flock2", "flock-wait2"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Lock this file.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "wait-for-interface",
+            "wait-for-file",
+            "wait-for-dir",
+            "wait-for-socket",
+            "wait-for-fs",
+            "wait-interface",
+            "wait-for-iface",
+            "wait-iface",
+            "wait-for-mountpoint",
+        ],
+        takes: Takes::Text,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Wait for this before starting.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "wait-for-interface-timeout",
+            "wait-for-fs-timeout",
+            "wait-interface-timeout",
+            "wait-for-iface-timeout",
+            "wait-iface-timeout",
+            "wait-for-socket-timeout",
+        ],
+        takes: Takes::Seconds,
+        section: Section::Identity,
+        status: Status::Later,
+        help: "Wait this long.",
+        ..ROW
+    },
+    Opt {
+        names: &["die-on-term"],
+        section: Section::Life,
+        status: Status::Adapted("SIGTERM always stops the server, gracefully."),
+        help: "Stop at SIGTERM instead of reloading.",
+        set: |options, value| Ok(options.die_on_term = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["exit-on-reload"],
+        section: Section::Life,
+        status: Status::Later,
+        help: "Stop where a reload is asked for.",
+        ..ROW
+    },
+    Opt {
+        names: &["touch-reload"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Reload when this file is touched.",
+        set: |options, value| Ok(options.touch_reload.push(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["touch-chain-reload", "touch-workers-reload", "fs-reload", "fs-brutal-reload"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Reload workers when this file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &["touch-logreopen", "touch-logrotate"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Reopen logs when this file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "touch-exec",
+            "touch-signal",
+            "fs-signal",
+            "signal",
+            "ping",
+            "ping-timeout",
+            "heartbeat",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this when a file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &["propagate-touch"],
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this when a file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &["touch-mules-reload", "touch-spoolers-reload"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Reload background workers when this file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &["master-fifo"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Take commands from this named pipe.",
+        set: |options, value| Ok(options.master_fifo.push(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["worker-reload-mercy"],
+        takes: Takes::Seconds,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Give a worker this long to end its requests.",
+        set: |options, value| Ok(options.worker_reload_mercy = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["reload-mercy"],
+        takes: Takes::Seconds,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Give the server this long to end its requests.",
+        set: |options, value| Ok(options.reload_mercy = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["mule-reload-mercy"],
+        takes: Takes::Seconds,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Give a mule this long to end its task.",
+        ..ROW
+    },
+    Opt {
+        names: &["reload-on-fd", "check-interval", "forkbomb-delay", "brutal-reload-on-fd"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Tune reloads.",
+        ..ROW
+    },
+    Opt {
+        names: &["reload", "stop", "pause", "suspend", "resume"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Refused(
+            "Not supported yet: send SIGHUP to reload or SIGINT to stop to the pid in that file.",
+        ),
+        help: "Signal the server of this pidfile.",
+        ..ROW
+    },
+    Opt {
+        names: &["connect-and-read"],
+        takes: Takes::Address,
+        section: Section::Life,
+        status: Status::Refused("Use curl or nc."),
+        help: "Read from this address.",
+        ..ROW
+    },
+    Opt {
+        names: &["hook-master-start"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this when the master starts.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "hook-asap",
+            "hook-pre-app",
+            "hook-post-app",
+            "hook-as-root",
+            "hook-as-user",
+            "hook-post-fork",
+            "hook-accepting",
+            "hook-accepting1",
+            "hook-accepting-once",
+            "hook-accepting1-once",
+            "hook-as-user-atexit",
+            "hook-as-gateway",
+            "hook-touch",
+            "hook-pre-jail",
+            "hook-post-jail",
+            "hook-in-jail",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this at that moment of the server's life.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "call-asap",
+            "call-as-root",
+            "call-as-user",
+            "call-as-user-atexit",
+            "call-pre-app",
+            "call-post-app",
+            "call-pre-jail",
+            "call-in-jail",
+            "call-post-jail",
+            "symcall",
+            "symcall-post-fork",
+            "symcall-register-rpc",
+            "dlopen",
+            "print-sym",
+            "print-symbol",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Refused("Symbols of C libraries are not called."),
+        help: "Call this C function at that moment.",
+        ..ROW
+    },
+    Opt {
+        names: &["symcall-use-next"],
+        section: Section::Life,
+        status: Status::Ignored("Symbols of C libraries are not called."),
+        help: "Look in the next libraries.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "mount-asap",
+            "mount-as-root",
+            "mount-pre-jail",
+            "mount-in-jail",
+            "mount-post-jail",
+            "umount-asap",
+            "umount-as-root",
+            "umount-pre-jail",
+            "umount-in-jail",
+            "umount-post-jail",
+            "mount-check",
+            "check-mount",
+            "mountpoint-check",
+            "check-mountpoint",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Refused("Leave mounts to systemd or a container."),
+        help: "Mount this file system.",
+        ..ROW
+    },
+    Opt {
+        names: &["hook-as-mule"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Do this in each mule.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "exec-asap",
+            "exec-pre-app",
+            "exec-post-app",
+            "exec-as-root",
+            "exec-as-user",
+            "exec-as-user-atexit",
+            "exec-pre-jail",
+            "exec-post-jail",
+            "exec-in-jail",
+        ],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Run this command at that moment of the server's life.",
+        ..ROW
+    },
+    Opt {
+        names: &["notify-socket"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Later,
+        help: "Take notifications at this socket.",
+        ..ROW
+    },
+    Opt {
+        names: &["disable-logging"],
+        short: Some('L'),
+        section: Section::Logging,
+        help: "Write no line for each request.",
+        set: |options, value| Ok(options.disable_logging = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["log-4xx"],
+        section: Section::Logging,
+        help: "Log requests answered with 4xx even so.",
+        set: |options, value| Ok(options.log_4xx = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["log-5xx"],
+        section: Section::Logging,
+        help: "Log requests answered with 5xx even so.",
+        set: |options, value| Ok(options.log_5xx = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["log-slow"],
+        takes: Takes::Milliseconds,
+        section: Section::Logging,
+        help: "Log requests that took this many milliseconds even so.",
+        set: |options, value| Ok(options.log_slow = Some(value.milliseconds()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-zero"],
+        section: Section::Logging,
+        help: "Log requests answered with no body even so.",
+        set: |options, value| Ok(options.log_zero = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["log-big"],
+        takes: Takes::Bytes,
+        section: Section::Logging,
+        help: "Log requests answered with this many bytes even so.",
+        set: |options, value| Ok(options.log_big = Some(value.bytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-sendfile", "log-ioerror"],
+        takes: Takes::Count,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log such requests even so.",
+        ..ROW
+    },
+    Opt {
+        names: &["memory-report"],
+        short: Some('m'),
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Add the memory in use to each request's line.",
+        set: |options, value| Ok(options.memory_report = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["logto"],
+        takes: Takes::Path,
+        section: Section::Logging,
+        help: "Log to this file.",
+        set: |options, value| Ok(options.logto = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["logto2"],
+        takes: Takes::Path,
+        section: Section::Logging,
+        help: "Log to this file, opened after privileges are dropped.",
+        set: |options, value| Ok(options.logto2 = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-format", "logformat"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Write requests' lines in this format.",
+        set: |options, value| Ok(options.log_format = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-date", "logdate"],
+        takes: Takes::MaybeText,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Put the date, by this strftime format, before lines.",
+        set: |options, value| Ok(options.log_date = Some(log_date(value))),
+        ..ROW
+    },
+    Opt {
+        names: &["log-x-forwarded-for"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log X-Forwarded-For instead of the peer's address.",
+        set: |options, value| Ok(options.log_x_forwarded_for = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["log-micros"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log times in microseconds.",
+        set: |options, value| Ok(options.log_micros = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["logformat-strftime", "log-format-strftime"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Expand strftime's letters in the format.",
+        ..ROW
+    },
+    Opt {
+        names: &["logger"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log to this target: [name ]engine:argument.",
+        ..ROW
+    },
+    Opt {
+        names: &["req-logger", "logger-req"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log requests to this target: [name ]engine:argument.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "log-master",
+            "threaded-logger",
+            "threaded-log",
+            "log-master-stream",
+            "log-master-req-stream",
+        ],
+        section: Section::Logging,
+        status: Status::Ignored("A thread of the server writes the log."),
+        help: "Write the log elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-master-bufsize", "log-master-req-bufsize"],
+        takes: Takes::Bytes,
+        section: Section::Logging,
+        status: Status::Ignored("Lines have no limit."),
+        help: "Write lines of up to this many bytes.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-encoder", "log-req-encoder"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Write lines in this encoding.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-route", "log-req-route"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Send lines that match to a target.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-drain", "log-filter"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Drop, or keep, lines that match.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-maxsize"],
+        takes: Takes::Bytes,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Rotate the log at this size.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-backupname"],
+        takes: Takes::Path,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Rotate the log to this name.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-reopen"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Reopen the log at reload.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-truncate"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Empty the log at start.",
+        ..ROW
+    },
+    Opt {
+        names: &["logfile-chown"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Give the log to the server's user.",
+        ..ROW
+    },
+    Opt {
+        names: &["logfile-chmod"],
+        takes: Takes::Octal,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Give the log this mode.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-syslog"],
+        takes: Takes::MaybeText,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log to syslog.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-socket", "rsyslog"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Log to this address.",
+        ..ROW
+    },
+    Opt {
+        names: &["log-prefix"],
+        takes: Takes::MaybeText,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Put this before lines.",
+        ..ROW
+    },
+    Opt {
+        names: &["skip-zero"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Write no lines for requests without a body.",
+        ..ROW
+    },
+    Opt {
+        names: &["rsyslog-packet-size"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Tune rsyslog.",
+        ..ROW
+    },
+    Opt {
+        names: &["rsyslog-split-messages"],
+        section: Section::Logging,
+        status: Status::Later,
+        help: "Tune rsyslog.",
+        ..ROW
+    },
+    Opt {
+        names: &["backtrace-depth"],
+        takes: Takes::Count,
+        section: Section::Logging,
+        status: Status::Ignored("Stacks are shown whole."),
+        help: "Show this many frames of a crash.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-map"],
+        takes: Takes::Pair,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve files of a directory below a path: /path=directory.",
+        set: |options, value| Ok(options.static_map.push(value.pair_path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["static-map2"],
+        takes: Takes::Pair,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve files of a directory below a path, the path kept.",
+        ..ROW
+    },
+    Opt {
+        names: &["check-static", "static-check"],
+        takes: Takes::Path,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Look for a file in this directory before the app is called.",
+        set: |options, value| Ok(options.check_static.push(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["check-static-docroot"],
+        section: Section::Files,
+        status: Status::Later,
+        help: "Look for a file in the request's document root.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-index"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve this file of a directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-safe"],
+        takes: Takes::Path,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Allow links that lead into this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-skip-ext"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Leave files of this extension to the app.",
+        ..ROW
+    },
+    Opt {
+        names: &["mime-file", "mimefile"],
+        takes: Takes::Path,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Read MIME types from this file.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-cache-paths"],
+        takes: Takes::Seconds,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Remember the places of files this long.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-cache-paths-name"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Remember the places of files in this cache.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "static-expires",
+            "static-expires-mtime",
+            "static-expires-uri",
+            "static-expires-uri-mtime",
+            "static-expires-path-info",
+            "static-expires-path-info-mtime",
+            "static-expires-type",
+            "static-expires-type-mtime",
+        ],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Set Expires for files that match.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip", "static-gzip-dir", "static-gzip-ext"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve compressed siblings of files.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip-prefix", "static-gzip-suffix"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve compressed siblings of files of this name.",
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip-all"],
+        section: Section::Files,
+        status: Status::Later,
+        help: "Serve compressed siblings of all files.",
+        ..ROW
+    },
+    Opt {
+        names: &["honour-range"],
+        section: Section::Files,
+        status: Status::Later,
+        help: "Answer Range requests.",
+        ..ROW
+    },
+    Opt {
+        names: &["file-serve-mode", "fileserve-mode"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Later,
+        help: "Let nginx or Apache send files.",
+        ..ROW
+    },
+    Opt {
+        names: &["disable-sendfile"],
+        section: Section::Files,
+        status: Status::Ignored("How files are sent is the server's matter."),
+        help: "Do not use sendfile.",
+        ..ROW
+    },
+    Opt {
+        names: &["stats", "stats-server"],
+        takes: Takes::Address,
+        section: Section::Stats,
+        help: "Serve statistics as JSON at this address.",
+        set: |options, value| Ok(options.stats = Some(value.address()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["stats-http"],
+        section: Section::Stats,
+        help: "Put an HTTP response head before the statistics.",
+        set: |options, value| Ok(options.stats_http = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["stats-minified", "stats-min"],
+        section: Section::Stats,
+        help: "Serve statistics without blanks.",
+        set: |options, value| Ok(options.stats_minified = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["stats-no-cores"],
+        section: Section::Stats,
+        help: "Leave cores out of the statistics.",
+        set: |options, value| Ok(options.stats_no_cores = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["stats-no-metrics", "metrics-no-cores"],
+        section: Section::Stats,
+        status: Status::Ignored("There are no metrics yet."),
+        help: "Leave metrics out of the statistics.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "stats-push",
+            "stats-pusher",
+            "metric",
+            "metric-dir",
+            "carbon",
+            "statsd-push",
+            "snmp-community",
+            "alarm",
+            "log-alarm",
+            "alarm-segfault",
+            "alarm-fd",
+            "rrdtool",
+            "rrdtool-lib",
+            "carbon-id",
+            "carbon-root",
+            "carbon-idle-avg",
+            "metric-alarm",
+            "metric-threshold",
+            "alarm-metric",
+            "metrics-dir",
+        ],
+        takes: Takes::Text,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Report elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &["snmp"],
+        takes: Takes::MaybeText,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Report elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &["metric-dir-restore", "metrics-dir-restore"],
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Report elsewhere.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "carbon-timeout",
+            "carbon-freq",
+            "carbon-max-retry",
+            "carbon-retry-delay",
+            "rrdtool-freq",
+            "alarm-freq",
+            "alarm-backlog",
+            "backlog-alarm",
+            "lq-alarm",
+            "alarm-lq",
+            "listen-queue-alarm",
+            "alarm-listen-queue",
+            "alarm-msg-size",
+            "segfault-alarm",
+        ],
+        takes: Takes::Text,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Tune such reports.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "carbon-no-workers",
+            "carbon-use-metrics",
+            "carbon-name-resolve",
+            "carbon-resolve-names",
+        ],
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Tune such reports.",
+        ..ROW
+    },
+    Opt {
+        names: &["carbon-hostname-dots", "alarm-cheap"],
+        takes: Takes::Text,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Tune such reports.",
+        ..ROW
+    },
+    Opt {
+        names: &["enable-metrics"],
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Collect metrics.",
+        ..ROW
+    },
+    Opt {
+        names: &["stats-pusher-default-freq", "stats-pushers-default-freq"],
+        takes: Takes::Seconds,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Report this often.",
+        ..ROW
+    },
+    Opt {
+        names: &["nagios"],
+        section: Section::Stats,
+        status: Status::Refused("Read the statistics instead."),
+        help: "Report to nagios.",
+        ..ROW
+    },
+    Opt {
+        names: &["profiler"],
+        takes: Takes::Text,
+        section: Section::Stats,
+        status: Status::Later,
+        help: "Profile the app.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "attach-daemon",
+            "attach-daemon2",
+            "smart-attach-daemon",
+            "smart-attach-daemon2",
+            "legacy-attach-daemon",
+            "attach-control-daemon",
+        ],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Run this command beside the server.",
+        ..ROW
+    },
+    Opt {
+        names: &["daemons-honour-stdin"],
+        section: Section::Background,
+        status: Status::Later,
+        help: "Leave standard input to daemons.",
+        ..ROW
+    },
+    Opt {
+        names: &["cron", "unique-cron", "cron2"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Run this command at these times.",
+        ..ROW
+    },
+    Opt {
+        names: &["cron-harakiri"],
+        takes: Takes::Seconds,
+        section: Section::Background,
+        status: Status::Later,
+        help: "End a command that takes longer than this.",
+        ..ROW
+    },
+    Opt {
+        names: &["spooler", "spooler-external"],
+        short: Some('Q'),
+        takes: Takes::Path,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Take tasks from this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["spooler-chdir"],
+        takes: Takes::Path,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Run the spooler in this directory.",
+        ..ROW
+    },
+    Opt {
+        names: &["spooler-processes", "spooler-frequency", "spooler-max-tasks", "spooler-freq"],
+        takes: Takes::Count,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Tune the spooler.",
+        ..ROW
+    },
+    Opt {
+        names: &["spooler-ordered", "spooler-quiet"],
+        section: Section::Background,
+        status: Status::Later,
+        help: "Tune the spooler.",
+        ..ROW
+    },
+    Opt {
+        names: &["mule"],
+        takes: Takes::MaybeText,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Run a background worker.",
+        ..ROW
+    },
+    Opt {
+        names: &["mules"],
+        takes: Takes::Count,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Run this many background workers.",
+        ..ROW
+    },
+    Opt {
+        names: &["farm"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Make a farm of mules.",
+        ..ROW
+    },
+    Opt {
+        names: &["mule-msg-size"],
+        takes: Takes::Bytes,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Take messages of up to this many bytes.",
+        ..ROW
+    },
+    Opt {
+        names: &["timer", "signal-timer"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Send a signal at intervals.",
+        ..ROW
+    },
+    Opt {
+        names: &["rbtimer", "signal-rbtimer"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Send a signal at intervals.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache2"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Make a shared cache: key=value pairs.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache"],
+        takes: Takes::Count,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Make a shared cache of this many items.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "add-cache-item",
+            "load-file-in-cache",
+            "load-file-in-cache-gzip",
+            "cache-sync",
+            "cache-udp-server",
+            "cache-udp-node",
+        ],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Fill the cache, or share it.",
+        ..ROW
+    },
+    Opt {
+        names: &["check-cache"],
+        takes: Takes::MaybeText,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Fill the cache, or share it.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache-expire-freq"],
+        takes: Takes::Seconds,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Look for expired items this often.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache-no-expire", "cache-report-freed-items", "cache-use-last-modified"],
+        section: Section::Background,
+        status: Status::Later,
+        help: "Tune the cache.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache-blocksize", "cache-store-sync"],
+        takes: Takes::Bytes,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Tune the cache.",
+        ..ROW
+    },
+    Opt {
+        names: &["cache-store"],
+        takes: Takes::Path,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Keep the cache in this file.",
+        ..ROW
+    },
+    Opt {
+        names: &["queue", "queue-blocksize", "queue-store-sync"],
+        takes: Takes::Count,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Make a shared queue.",
+        ..ROW
+    },
+    Opt {
+        names: &["queue-store"],
+        takes: Takes::Path,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Keep the queue in this file.",
+        ..ROW
+    },
+    Opt {
+        names: &["locks"],
+        takes: Takes::Count,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Make this many locks.",
+        ..ROW
+    },
+    Opt {
+        names: &["sharedarea", "py-sharedarea"],
+        short: Some('A'),
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Make a shared area.",
+        ..ROW
+    },
+    Opt {
+        names: &["rpc-max", "signal-bufsize", "signals-bufsize"],
+        takes: Takes::Count,
+        section: Section::Background,
+        status: Status::Later,
+        help: "Tune signals and remote calls.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "route",
+            "route-host",
+            "route-uri",
+            "route-qs",
+            "route-remote-addr",
+            "route-remote-user",
+            "route-referer",
+            "route-user-agent",
+            "route-status",
+            "route-if",
+            "route-if-not",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Act on requests that match.",
+        ..ROW
+    },
+    Opt {
+        names: &["route-run", "route-label", "error-page-403", "error-page-404", "error-page-500"],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Act on all requests.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "final-route",
+            "final-route-status",
+            "final-route-host",
+            "final-route-uri",
+            "final-route-if",
+            "final-route-if-not",
+            "final-route-run",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Act after the request.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "error-route",
+            "error-route-status",
+            "error-route-host",
+            "error-route-uri",
+            "error-route-if",
+            "error-route-if-not",
+            "error-route-run",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Act on errors.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "response-route",
+            "response-route-status",
+            "response-route-host",
+            "response-route-uri",
+            "response-route-if",
+            "response-route-if-not",
+            "response-route-run",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Act on responses.",
+        ..ROW
+    },
+    Opt {
+        names: &["vhost", "vhost-host"],
+        section: Section::Routing,
+        status: Status::Refused("Let nginx choose the app by its host."),
+        help: "Choose apps by host.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "emperor",
+            "vassals-start-hook",
+            "vassals-stop-hook",
+            "vassal-sos-backlog",
+            "vassals-include",
+            "vassals-inherit",
+            "vassal-set",
+            "vassals-set",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Refused("One service for each app is systemd's matter."),
+        help: "Run one server for each file of a directory.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "emperor-stats",
+            "emperor-pidfile",
+            "emperor-tyrant",
+            "emperor-on-demand-extension",
+            "call-as-emperor",
+            "call-as-emperor1",
+            "call-as-emperor2",
+            "call-as-emperor4",
+            "call-as-vassal",
+            "call-as-vassal1",
+            "call-as-vassal3",
+            "early-emperor",
+            "emperor-broodlord",
+            "emperor-curse-tolerance",
+            "emperor-extra-ext",
+            "emperor-extra-extension",
+            "emperor-freq",
+            "emperor-graceful-shutdown",
+            "emperor-magic-exec",
+            "emperor-max-throttle",
+            "emperor-no-blacklist",
+            "emperor-nofollow",
+            "emperor-on-demand-dir",
+            "emperor-on-demand-directory",
+            "emperor-on-demand-exec",
+            "emperor-on-demand-ext",
+            "emperor-procname",
+            "emperor-proxy-socket",
+            "emperor-required-heartbeat",
+            "emperor-stats-server",
+            "emperor-throttle",
+            "emperor-tyrant-nofollow",
+            "emperor-use-clone",
+            "emperor-wrapper",
+            "emperor-wrapper-fallback",
+            "emperor-wrapper-override",
+            "exec-as-emperor",
+            "exec-as-vassal",
+            "hook-as-emperor",
+            "hook-as-vassal",
+            "hook-emperor-lost",
+            "hook-emperor-reload",
+            "hook-emperor-start",
+            "hook-emperor-stop",
+            "mount-as-emperor",
+            "mount-as-vassal",
+            "umount-as-emperor",
+            "umount-as-vassal",
+            "vassal-sos",
+            "vassals-include-before",
+            "vassals-inherit-before",
+        ],
+        takes: Takes::MaybeText,
+        section: Section::Routing,
+        status: Status::Refused("One service for each app is systemd's matter."),
+        help: "Tune the emperor.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "fastrouter",
+            "rawrouter",
+            "sslrouter",
+            "forkptyrouter",
+            "tuntap-router",
+            "fastrouter-buffer-size",
+            "fastrouter-cheap",
+            "fastrouter-events",
+            "fastrouter-fallback",
+            "fastrouter-fallback-on-no-key",
+            "fastrouter-gid",
+            "fastrouter-gracetime",
+            "fastrouter-harakiri",
+            "fastrouter-post-buffering",
+            "fastrouter-post-buffering-dir",
+            "fastrouter-processes",
+            "fastrouter-quiet",
+            "fastrouter-resubscribe",
+            "fastrouter-resubscribe-bind",
+            "fastrouter-ss",
+            "fastrouter-stats",
+            "fastrouter-stats-server",
+            "fastrouter-subscription-fallback-key",
+            "fastrouter-subscription-server",
+            "fastrouter-subscription-slot",
+            "fastrouter-timeout",
+            "fastrouter-to",
+            "fastrouter-uid",
+            "fastrouter-use-base",
+            "fastrouter-use-cache",
+            "fastrouter-use-code-string",
+            "fastrouter-use-pattern",
+            "fastrouter-use-socket",
+            "fastrouter-workers",
+            "fastrouter-zerg",
+            "rawrouter-buffer-size",
+            "rawrouter-cheap",
+            "rawrouter-events",
+            "rawrouter-fallback",
+            "rawrouter-gracetime",
+            "rawrouter-harakiri",
+            "rawrouter-max-retries",
+            "rawrouter-processes",
+            "rawrouter-quiet",
+            "rawrouter-ss",
+            "rawrouter-stats",
+            "rawrouter-stats-server",
+            "rawrouter-subscription-server",
+            "rawrouter-subscription-slot",
+            "rawrouter-timeout",
+            "rawrouter-to",
+            "rawrouter-use-base",
+            "rawrouter-use-cache",
+            "rawrouter-use-code-string",
+            "rawrouter-use-pattern",
+            "rawrouter-use-socket",
+            "rawrouter-workers",
+            "rawrouter-xclient",
+            "rawrouter-zerg",
+            "sslrouter-buffer-size",
+            "sslrouter-cheap",
+            "sslrouter-events",
+            "sslrouter-fallback",
+            "sslrouter-gracetime",
+            "sslrouter-harakiri",
+            "sslrouter-max-retries",
+            "sslrouter-processes",
+            "sslrouter-quiet",
+            "sslrouter-session-context",
+            "sslrouter-sni",
+            "sslrouter-ss",
+            "sslrouter-stats",
+            "sslrouter-stats-server",
+            "sslrouter-subscription-server",
+            "sslrouter-timeout",
+            "sslrouter-to",
+            "sslrouter-use-base",
+            "sslrouter-use-cache",
+            "sslrouter-use-code-string",
+            "sslrouter-use-pattern",
+            "sslrouter-use-socket",
+            "sslrouter-workers",
+            "sslrouter-zerg",
+            "sslrouter2",
+        ],
+        takes: Takes::Address,
+        section: Section::Routing,
+        status: Status::Refused("Let nginx balance servers."),
+        help: "Route to other servers.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "subscribe-to",
+            "st",
+            "weight",
+            "subscribe",
+            "subscribe2",
+            "subscribe-freq",
+            "subscribe-with-modifier1",
+            "subscription-algo",
+            "subscription-notify-socket",
+            "subscription-tolerance",
+            "subscriptions-credentials-check",
+            "subscriptions-sign-check",
+            "subscriptions-sign-check-tolerance",
+            "subscriptions-sign-skip-uid",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Announce this server to a router.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "start-unsubscribed",
+            "subscription-dotsplit",
+            "subscriptions-use-credentials",
+            "unsubscribe-on-graceful-reload",
+        ],
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Announce this server to a router.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "legion",
+            "legion-mcast",
+            "cluster",
+            "broodlord",
+            "cron-legion",
+            "legion-attach-daemon",
+            "legion-cron",
+            "legion-death",
+            "legion-death-on-lord-error",
+            "legion-freq",
+            "legion-join",
+            "legion-lord",
+            "legion-node",
+            "legion-node-joined",
+            "legion-node-left",
+            "legion-quorum",
+            "legion-scroll",
+            "legion-scroll-list-max-size",
+            "legion-scroll-max-size",
+            "legion-setup",
+            "legion-skew-tolerance",
+            "legion-smart-attach-daemon",
+            "legion-smart-attach-daemon2",
+            "legion-tolerance",
+            "legion-unlord",
+            "multicast",
+            "multicast-loop",
+            "multicast-ttl",
+            "udp",
+            "unique-cron-legion",
+            "unique-legion-cron",
+        ],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Refused("Leave clusters to an orchestrator."),
+        help: "Join a cluster.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "websocket-max-size",
+            "websockets-max-size",
+            "websocket-ping-freq",
+            "websockets-ping-freq",
+            "websocket-pong-tolerance",
+            "websockets-pong-tolerance",
+        ],
+        takes: Takes::Count,
+        section: Section::Routing,
+        status: Status::Later,
+        help: "Limit websocket messages.",
+        ..ROW
+    },
+    Opt {
+        names: &["cflags", "dot-h", "build-plugin", "extract", "binary-append-data", "binsh"],
+        takes: Takes::MaybeText,
+        section: Section::Routing,
+        status: Status::Refused("There are no plugins to build."),
+        help: "Help to build plugins.",
+        ..ROW
+    },
+    Opt {
+        names: &["ini"],
+        takes: Takes::Path,
+        section: Section::Configuration,
+        help: "Read this ini file here: file, file:section or :section.",
+        ..ROW
+    },
+    Opt {
+        names: &["config"],
+        takes: Takes::Path,
+        section: Section::Configuration,
+        help: "Read this configuration file here.",
+        ..ROW
+    },
+    Opt {
+        names: &["include"],
+        takes: Takes::Path,
+        section: Section::Configuration,
+        help: "Read this configuration file here.",
+        ..ROW
+    },
+    Opt {
+        names: &["inherit"],
+        takes: Takes::Path,
+        section: Section::Configuration,
+        status: Status::Adapted("The file is read in place."),
+        help: "Read this file as a template.",
+        ..ROW
+    },
+    Opt {
+        names: &["xml", "xmlconfig"],
+        short: Some('x'),
+        takes: Takes::Path,
+        section: Section::Configuration,
+        status: Status::Refused("XML is not supported yet: write it as ini."),
+        help: "Read this XML file.",
+        ..ROW
+    },
+    Opt {
+        names: &["yaml", "yml"],
+        short: Some('y'),
+        takes: Takes::Path,
+        section: Section::Configuration,
+        status: Status::Refused("YAML is not supported yet: write it as ini."),
+        help: "Read this YAML file.",
+        ..ROW
+    },
+    Opt {
+        names: &["json", "js"],
+        short: Some('j'),
+        takes: Takes::Path,
+        section: Section::Configuration,
+        status: Status::Refused("JSON is not supported yet: write it as ini."),
+        help: "Read this JSON file.",
+        ..ROW
+    },
+    Opt {
+        names: &["strict"],
+        section: Section::Configuration,
+        help: "Refuse unknown keys in ini files.",
+        set: |options, value| Ok(options.strict = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["set", "set-placeholder", "set-ph"],
+        short: Some('S'),
+        takes: Takes::Pair,
+        section: Section::Configuration,
+        help: "Set a variable for %(name).",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "if-env",
+            "if-not-env",
+            "if-opt",
+            "if-not-opt",
+            "if-exists",
+            "if-not-exists",
+            "if-file",
+            "if-not-file",
+            "if-dir",
+            "if-not-dir",
+            "if-reload",
+            "if-not-reload",
+            "if-plugin",
+            "if-not-plugin",
+            "if-hostname",
+            "if-not-hostname",
+            "if-hostname-match",
+            "if-not-hostname-match",
+            "if-directory",
+            "ifdir",
+            "ifenv",
+            "ifexists",
+            "ifplugin",
+        ],
+        takes: Takes::MaybeText,
+        section: Section::Configuration,
+        status: Status::Refused("Conditions are not supported yet: make two files."),
+        help: "Read what follows under a condition.",
+        ..ROW
+    },
+    Opt {
+        names: &["for", "foreach", "for-glob", "for-times", "for-readline"],
+        takes: Takes::MaybeText,
+        section: Section::Configuration,
+        status: Status::Refused("Loops are not supported yet: write the lines out."),
+        help: "Read what follows several times.",
+        ..ROW
+    },
+    Opt {
+        names: &["endif", "endfor", "end-if", "end-for"],
+        takes: Takes::MaybeText,
+        section: Section::Configuration,
+        status: Status::Refused("Conditions and loops are not supported yet."),
+        help: "End a condition or a loop.",
+        ..ROW
+    },
+    Opt {
+        names: &["show-config"],
+        section: Section::Configuration,
+        help: "Print the configuration that was read.",
+        set: |options, value| Ok(options.show_config = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["exit"],
+        section: Section::Configuration,
+        status: Status::Refused("It asks for the end."),
+        help: "End at once.",
+        ..ROW
+    },
+    Opt {
+        names: &["print", "iprint"],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Print this while the configuration is read.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "declare-option",
+            "declare-option2",
+            "fallback-config",
+            "inject-before",
+            "inject-after",
+            "resolve",
+            "file-write",
+        ],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Change how the configuration is read.",
+        ..ROW
+    },
+    Opt {
+        names: &["blacklist", "whitelist"],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Allow, or forbid, options.",
+        ..ROW
+    },
+    Opt {
+        names: &["end-blacklist", "end-whitelist"],
+        section: Section::Configuration,
+        status: Status::Later,
+        help: "Allow, or forbid, options.",
+        ..ROW
+    },
+    Opt {
+        names: &["test"],
+        short: Some('J'),
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Refused("Not supported yet: import the module with python."),
+        help: "Try to load the app, then end.",
+        ..ROW
+    },
+    Opt {
+        names: &["cgi-mode"],
+        short: Some('c'),
+        section: Section::Configuration,
+        status: Status::Ignored("A file after -c is read in any case."),
+        help: "Run as a CGI script.",
+        ..ROW
+    },
+    Opt {
+        names: &["get"],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        status: Status::Refused("Not supported yet: see --show-config."),
+        help: "Print one option.",
+        ..ROW
+    },
+    Opt {
+        names: &[
+            "dump-options",
+            "plugin-list",
+            "python-version",
+            "cheaper-algo-list",
+            "signal-list",
+            "alarm-list",
+            "alarms-list",
+            "cheaper-algos-list",
+            "cheaper-list",
+            "clock-list",
+            "clocks-list",
+            "imperial-monitor-list",
+            "imperial-monitors-list",
+            "logger-list",
+            "loggers-list",
+            "loop-list",
+            "loops-list",
+            "plugins-list",
+        ],
+        section: Section::Configuration,
+        status: Status::Refused("Not supported yet: see --help."),
+        help: "Print what there is.",
+        ..ROW
+    },
+    Opt {
+        names: &["help", "usage"],
+        short: Some('h'),
+        section: Section::Configuration,
+        help: "Print this text.",
+        set: |options, value| Ok(options.help = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["version"],
+        section: Section::Configuration,
+        help: "Print the version.",
+        set: |options, value| Ok(options.version = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["dump-options-md"],
+        section: Section::Configuration,
+        status: Status::Hidden,
+        help: "Print docs/options.md.",
+        set: |options, value| Ok(options.dump_options_md = value.flag()),
+        ..ROW
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_name_and_no_letter_is_used_twice() {
+        let mut seen = HashSet::new();
+        for (name, _) in names() {
+            assert!(seen.insert(name), "--{name} is there twice");
+        }
+        let mut seen = HashSet::new();
+        for letter in TABLE.iter().filter_map(|opt| opt.short) {
+            assert!(seen.insert(letter), "-{letter} is there twice");
+        }
+    }
+
+    #[test]
+    fn names_are_lower_case_words() {
+        for (name, _) in names() {
+            let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            assert!(name.bytes().all(|byte| legal(byte) || b"-_".contains(&byte)), "{name}");
+            assert!(!name.starts_with('-') && !name.ends_with('-'), "{name}");
+        }
+    }
+
+    #[test]
+    fn help_and_reasons_are_short_sentences() {
+        for opt in TABLE {
+            let name = opt.names[0];
+            assert!(opt.help.ends_with('.'), "{name}: {}", opt.help);
+            assert!(opt.help.starts_with(|first: char| first.is_ascii_uppercase()), "{name}");
+            assert!(opt.help.len() <= 90, "{name}: {}", opt.help);
+            if let Status::Adapted(why) | Status::Ignored(why) | Status::Refused(why) = opt.status {
+                assert!(why.ends_with('.') && why.len() <= 90, "{name}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_their_sections() {
+        let places: Vec<_> = TABLE
+            .iter()
+            .map(|opt| Section::ALL.iter().position(|section| *section == opt.section))
+            .collect();
+        assert!(places.is_sorted());
+    }
+
+    #[test]
+    fn a_slip_of_the_hand_finds_the_option_that_was_meant() {
+        assert_eq!(nearest("procesess"), Some("processes"));
+        assert_eq!(nearest("wsgi_file"), Some("wsgi-file"));
+        assert_eq!(nearest("Master"), Some("master"));
+        assert_eq!(nearest("project-root"), None);
+    }
+}
