@@ -44,7 +44,7 @@ fn run() -> Result<i32, StartError> {
 
 #[cfg(feature = "server")]
 fn is_for_this_binary(choice: &Choice) -> bool {
-    let own = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
+    let own: u8 = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
     choice.minor.is_none_or(|minor: u8| minor == own)
 }
 

@@ -92,6 +92,8 @@ pub struct Request {
     pub body: Body,
     /// The connection may carry another request (never over uwsgi).
     pub keep_alive: bool,
+    /// The method is HEAD: the response has no body.
+    pub is_head: bool,
     /// The client waits for `100 Continue` (RFC 9110, 10.1.1).
     pub expects_continue: bool,
     /// uwsgi: the two modifiers of the packet header; 0 over HTTP.

@@ -552,15 +552,6 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Takes over a descriptor that another thread has given away.
-///
-/// # Safety
-/// `fd` must be open and owned by nobody else.
-pub unsafe fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: the caller's promise.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// Makes standard output and standard error write to `file`.
 ///
 /// # Errors

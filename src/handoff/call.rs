@@ -241,11 +241,11 @@ impl Call {
         self.handoff.region.sharing() == crate::sys::Sharing::Threads
     }
 
-    /// Leaves a file as the response's body: `len` bytes from `offset`. In a process the descriptor
-    /// is sent separately.
-    pub fn set_file(&self, fd: i32, offset: u64, len: u64) {
+    /// Leaves a file as the response's body: `len` bytes from `offset`. Only where the shard shares
+    /// our descriptors.
+    pub fn set_file(&self, file: std::fs::File, offset: u64, len: u64) {
         let entry = self.entry();
-        entry.file.store(fd as u64, Relaxed);
+        self.handoff.region.put_file(self.slot as usize, file);
         entry.file_offset.store(offset, Relaxed);
         entry.file_len.store(len, Relaxed);
         entry.out_flags.fetch_or(flag::FILE, AcqRel);

@@ -33,6 +33,7 @@ use crate::sys::{self, Sharing};
 pub struct Handoff {
     pub region: &'static Region,
     bells: Vec<OwnedFd>,
+    control: OwnedFd,
 }
 
 impl Handoff {
@@ -43,12 +44,26 @@ impl Handoff {
     pub fn new(geometry: Geometry, sharing: Sharing) -> io::Result<&'static Handoff> {
         let region = Region::map(geometry, sharing)?;
         let bells = (0..geometry.shards).map(|_| sys::eventfd()).collect::<io::Result<_>>()?;
-        Ok(Box::leak(Box::new(Handoff { region, bells })))
+        Ok(Box::leak(Box::new(Handoff { region, bells, control: sys::eventfd()? })))
     }
 
     /// The descriptor that becomes readable when the shard has news and said that it sleeps.
     pub fn bell(&self, shard: usize) -> RawFd {
         self.bells[shard].as_raw_fd()
+    }
+
+    /// The descriptor that becomes readable when a worker has news for the control thread: it is
+    /// ready, or it has left.
+    pub fn control_bell(&self) -> RawFd {
+        self.control.as_raw_fd()
+    }
+
+    pub fn ring_control(&self) {
+        sys::eventfd_ring(self.control.as_fd());
+    }
+
+    pub fn silence_control(&self) {
+        sys::eventfd_clear(self.control.as_fd());
     }
 
     /// Wakes a shard, whatever it waits for.

@@ -205,6 +205,7 @@ impl Queue {
         );
         entry.state.store(slot::word(ticket.generation(), 0, slot::IDLE), Release);
         drop(self.region.take_large(ticket.slot()));
+        drop(self.region.take_file(ticket.slot()));
         for (window, area) in [(&entry.input, Area::Input), (&entry.output, Area::Output)] {
             if window.produced.load(Relaxed) > 64 * 1024 {
                 self.region.shrink(ticket.slot(), area);

@@ -5,8 +5,10 @@
 //! viewed by the side that the slot's state word says owns them.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -79,7 +81,6 @@ pub(super) struct Slot {
     pub(super) out_headers: AtomicU32,
     pub(super) app_request: AtomicU64,
     pub(super) out_length: AtomicU64,
-    pub(super) file: AtomicU64,
     pub(super) file_offset: AtomicU64,
     pub(super) file_len: AtomicU64,
 }
@@ -114,6 +115,7 @@ pub struct Geometry {
     pub slots_per_shard: usize,
 }
 
+const NO_FILE: i32 = -1;
 const FIELDS_BYTES: usize = FIELDS_MAX * std::mem::size_of::<Field>();
 const HEAD_AT: usize = std::mem::size_of::<Slot>().next_multiple_of(64);
 const OUTPUT_AT: usize = HEAD_AT + FIELDS_BYTES + HEAD_BYTES_MAX;
@@ -133,8 +135,9 @@ pub struct Region {
     seats_at: usize,
     futexes_at: usize,
     slots_at: usize,
-    /// Large bodies that threads hand over as they are; unused between processes.
+    /// Large bodies and files that threads hand over as they are; unused between processes.
     large: Box<[AtomicPtr<Bytes>]>,
+    files: Box<[AtomicI32]>,
 }
 
 // SAFETY: all shared fields are atomics; byte areas follow the ownership told by the state word.
@@ -158,6 +161,7 @@ impl Region {
         let len = slots_at + slots * SLOT_STRIDE;
         let base = sys::map_forever(len, sharing)?;
         let large = (0..slots).map(|_| AtomicPtr::default()).collect();
+        let files = (0..slots).map(|_| AtomicI32::new(NO_FILE)).collect();
         Ok(Box::leak(Box::new(Region {
             base,
             len,
@@ -169,6 +173,7 @@ impl Region {
             futexes_at,
             slots_at,
             large,
+            files,
         })))
     }
 
@@ -306,6 +311,23 @@ impl Region {
             // SAFETY: the pointer came from Box::into_raw and was taken out of the cell just now.
             drop(unsafe { Box::from_raw(old) });
         }
+    }
+
+    /// Leaves an open file for the other side.
+    pub(super) fn put_file(&self, slot: usize, file: File) {
+        assert!(self.sharing == Sharing::Threads, "BUG: descriptors do not cross processes");
+        let old = self.files[slot].swap(file.into_raw_fd(), Ordering::AcqRel);
+        drop(Self::file_of(old));
+    }
+
+    pub(super) fn take_file(&self, slot: usize) -> Option<File> {
+        Self::file_of(self.files[slot].swap(NO_FILE, Ordering::AcqRel))
+    }
+
+    fn file_of(fd: i32) -> Option<File> {
+        // SAFETY: the number came from into_raw_fd and was taken out of the cell just now, so it is
+        // owned by nobody else.
+        (fd != NO_FILE).then(|| unsafe { File::from_raw_fd(fd) })
     }
 
     pub(super) fn large_is_free(&self, slot: usize) -> bool {

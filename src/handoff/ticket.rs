@@ -100,18 +100,30 @@ impl Ticket {
         len
     }
 
-    /// Takes a large body that was handed over as it is. It comes after the window's bytes.
-    pub fn take_large(&self) -> Option<Bytes> {
+    /// Takes a large body that was handed over as it is, once the window's bytes before it are taken.
+    pub fn take_large_in_turn(&self) -> Option<Bytes> {
+        if self.region.large_is_free(self.slot) || window::pending(&self.entry().output) > 0 {
+            return None; // The worker writes nothing to the window while a large body waits.
+        }
         let body = self.region.take_large(self.slot)?;
         window::wake_worker(self.region, &self.entry().output);
         Some(body)
     }
 
-    /// The file that is the response's body: descriptor, offset, length.
-    pub fn file(&self) -> (i32, u64, u64) {
+    /// Takes the file that is the response's body.
+    pub fn take_file(&self) -> Option<std::fs::File> {
+        self.region.take_file(self.slot)
+    }
+
+    /// Where in the file the body starts, and its length.
+    pub fn file_range(&self) -> (u64, u64) {
         let entry = self.entry();
-        let (fd, offset) = (entry.file.load(Relaxed), entry.file_offset.load(Relaxed));
-        (fd as i32, offset, entry.file_len.load(Relaxed))
+        (entry.file_offset.load(Relaxed), entry.file_len.load(Relaxed))
+    }
+
+    /// Appends the first `len` bytes of the request's head to `out`.
+    pub fn copy_head(&self, len: usize, out: &mut Vec<u8>) {
+        self.region.take(self.slot, Area::Head, 0, len, out);
     }
 
     /// Room for more of the request body.

@@ -10,7 +10,8 @@ const BATCHES_MAX: usize = 256;
 
 /// A shard's end: it gathers the lines of a turn and hands them over.
 pub struct Lines {
-    sender: SyncSender<Vec<u8>>,
+    /// None after `close`.
+    sender: Option<SyncSender<Vec<u8>>>,
     batch: Vec<u8>,
 }
 
@@ -26,7 +27,14 @@ impl Lines {
             return true;
         }
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(4096));
-        !matches!(self.sender.try_send(batch), Err(TrySendError::Full(_)))
+        let sent = self.sender.as_ref().map(|sender| sender.try_send(batch));
+        !matches!(sent, Some(Err(TrySendError::Full(_))))
+    }
+
+    /// Hands over what is left; the writer ends when all have done so.
+    pub fn close(&mut self) {
+        self.flush();
+        self.sender = None;
     }
 }
 
@@ -36,7 +44,7 @@ impl Clone for Lines {
     }
 }
 
-/// The writer's handle: dropping all `Lines` and joining it writes what is left.
+/// The writer's handle: closing all `Lines` and joining it writes what is left.
 pub struct Writer(std::thread::JoinHandle<()>);
 
 impl Writer {
@@ -48,7 +56,7 @@ impl Writer {
         let (sender, receiver) = sync_channel(BATCHES_MAX);
         let thread = std::thread::Builder::new().name("uwring log".into());
         let handle = thread.spawn(move || write_batches(&receiver))?;
-        Ok((Writer(handle), Lines { sender, batch: Vec::new() }))
+        Ok((Writer(handle), Lines { sender: Some(sender), batch: Vec::new() }))
     }
 
     /// Waits until everything is written. All `Lines` must be gone.

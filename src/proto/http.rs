@@ -99,6 +99,7 @@ fn accept(
         unreachable!("BUG: httparse calls a head without a method or a target complete");
     };
     request.method = range_in(window, method.as_bytes());
+    request.is_head = method == "HEAD";
     request.target = range_in(window, target.as_bytes());
     request.version = if parsed.version == Some(0) { Version::Http10 } else { Version::Http11 };
     let plain = target.len() <= limits.target_bytes_max && target.is_ascii();

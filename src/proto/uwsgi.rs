@@ -116,7 +116,10 @@ fn note_var(
     request: &mut Request,
 ) -> Result<(), Reject> {
     match name.of(head) {
-        b"REQUEST_METHOD" => request.method = value,
+        b"REQUEST_METHOD" => {
+            request.method = value;
+            request.is_head = value.of(head) == b"HEAD";
+        }
         b"REQUEST_URI" => request.target = value,
         b"PATH_INFO" => request.path = value,
         b"QUERY_STRING" => request.query = value,

@@ -15,16 +15,42 @@ unsafe impl Send for Interpreter {}
 unsafe impl Sync for Interpreter {}
 
 impl Interpreter {
-    pub(super) fn raw(self) -> *mut ffi::PyInterpreterState {
-        self.0
-    }
-
     /// A way in for the calling thread. Never PyGILState_Ensure: that would attach a foreign thread to
     /// the main interpreter.
     pub fn enter(self) -> Thread {
         // SAFETY: the interpreter lives as long as the process.
         let state = unsafe { ffi::PyThreadState_New(self.0) };
         Thread { state, interpreter: self }
+    }
+
+    /// A new interpreter with its own GIL, seen from the calling thread. `self` is the main one.
+    ///
+    /// # Errors
+    /// Python's message.
+    #[cfg(Py_3_13)]
+    pub fn new_sibling(self) -> Result<Thread, String> {
+        let config = ffi::PyInterpreterConfig {
+            use_main_obmalloc: 0,
+            // A fork in a sub-interpreter kills the child: an exception is better.
+            allow_fork: 0,
+            allow_exec: 0,
+            allow_threads: 1,
+            allow_daemon_threads: 1,
+            check_multi_interp_extensions: 1,
+            gil: ffi::PyInterpreterConfig_OWN_GIL,
+        };
+        // SAFETY: the main interpreter outlives every thread; a state of it is attached only to be
+        // replaced by the new interpreter's, and is detached again when that failed.
+        unsafe {
+            ffi::PyEval_RestoreThread(ffi::PyThreadState_New(self.0));
+            let mut state = std::ptr::null_mut();
+            let status = ffi::Py_NewInterpreterFromConfig(&raw mut state, &raw const config);
+            if ffi::PyStatus_Exception(status) != 0 {
+                ffi::PyEval_SaveThread();
+                return Err(super::runtime::message_of(&status));
+            }
+            Ok(Thread::of_current())
+        }
     }
 
     /// A number that differs between the interpreters of a process.

@@ -32,40 +32,10 @@ impl Runtime {
     pub fn main(&self) -> &Thread {
         &self.main
     }
-
-    /// A new interpreter with its own GIL, seen from the calling thread.
-    ///
-    /// # Errors
-    /// Python's message.
-    #[cfg(Py_3_13)]
-    pub fn new_interpreter(&self) -> Result<Thread, String> {
-        // SAFETY: the main interpreter outlives every thread; a state of it is attached only to be
-        // replaced by the new interpreter's, and is detached when that call has succeeded.
-        unsafe {
-            let bootstrap = ffi::PyThreadState_New(self.main.interpreter().raw());
-            ffi::PyEval_RestoreThread(bootstrap);
-            let config = ffi::PyInterpreterConfig {
-                use_main_obmalloc: 0,
-                allow_fork: 0,
-                allow_exec: 0,
-                allow_threads: 1,
-                allow_daemon_threads: 1,
-                check_multi_interp_extensions: 1,
-                gil: ffi::PyInterpreterConfig_OWN_GIL,
-            };
-            let mut state = std::ptr::null_mut();
-            let status = ffi::Py_NewInterpreterFromConfig(&raw mut state, &raw const config);
-            if ffi::PyStatus_Exception(status) != 0 {
-                ffi::PyEval_SaveThread();
-                return Err(message_of(&status));
-            }
-            Ok(Thread::of_current())
-        }
-    }
 }
 
 /// The message of a failed status.
-fn message_of(status: &ffi::PyStatus) -> String {
+pub(super) fn message_of(status: &ffi::PyStatus) -> String {
     if status.err_msg.is_null() {
         return "no message".to_owned();
     }

@@ -3,11 +3,296 @@
 //! Who may call it: `main`.
 //! What it may import: shard, wsgi, isolation, handoff, options, shared, stats, log, sys; no pyo3.
 
+mod affinity;
+mod control;
+mod listeners;
+mod prepare;
+mod workers;
+
+use std::path::Path;
+use std::time::Duration;
+
+use affinity::Pins;
+use control::{Control, ShardThread, Signals};
+use listeners::Listener;
+use workers::Workers;
+
 use crate::error::StartError;
-use crate::options::Options;
+use crate::handoff::{Geometry, Handoff};
+use crate::isolation::{Embedding, Spawner, Verdict, probe};
+use crate::log::{self, Writer};
+use crate::options::{Io, Isolation, Options};
+use crate::proto::Limits;
+use crate::shard::{Driver, Logging, Setup, Timeouts};
+use crate::shared::{Board, Mailbox};
+use crate::stats::Stats;
+use crate::sys::{self, Sharing};
+use crate::wsgi::Plan;
+
+/// Requests of one shard that wait or run at the same time; more wait in their connections.
+const SLOTS_PER_SHARD: usize = 512;
+/// A head and what the shard appends to it must fit a slot, whose positions are 16-bit.
+const HEAD_BYTES_MAX: u32 = 65_535 - 256;
 
 /// Serves until it is told to stop; returns the exit code.
+///
+/// # Errors
+/// Why the server does not start; nothing half-started is left behind.
 pub fn run(options: Options) -> Result<i32, StartError> {
-    drop(options);
-    Err(StartError::new("this build cannot serve yet"))
+    prepare::banner();
+    prepare::environment(&options)?;
+    let mut pidfile = prepare::Pidfiles::default();
+    pidfile.write(options.pidfile.as_deref())?;
+    prepare::change_directory(&options)?;
+
+    let workers = options.processes.max(1);
+    let shards = shard_count(&options, workers);
+    let listeners = listeners::bind(&options, shards)?;
+    let unfinished = Unfinished(&listeners);
+    if options.threads > 64 {
+        return Err(StartError::new("--threads: at most 64 threads for a worker; use --processes"));
+    }
+    prepare::privileges(&options)?;
+    pidfile.write(options.pidfile2.as_deref())?;
+    if let Some(path) = &options.logto2 {
+        prepare::redirect(path)?;
+    }
+    let stats = Stats::bind(&options)?;
+
+    let embedding = prepare::embedding(&options);
+    let geometry = Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
+    let board = Board::new(workers, options.threads, shards).map_err(out_of_memory)?;
+    // The crossing of the probe is its own: it serves nothing.
+    let isolation = choose_isolation(&options, &embedding, geometry, board, &listeners)?;
+    let sharing = match isolation {
+        Isolation::Process => Sharing::Processes,
+        _ => Sharing::Threads,
+    };
+    let handoff = Handoff::new(geometry, sharing).map_err(out_of_memory)?;
+    let plan = prepare::plan(&options, handoff, board, &listeners);
+    // The spawner first: it must be forked before any thread exists.
+    let spawner = match isolation {
+        Isolation::Process => Some(
+            Spawner::start(&embedding, &plan, options.lazy_apps)
+                .map_err(|error| StartError::new(format!("the spawner: fork(): {error}")))?,
+        ),
+        _ => None,
+    };
+    let signals = Signals::listen().map_err(|e| StartError::new(format!("signals: {e}")))?;
+    let workers = match spawner {
+        Some(spawner) => Workers::start_processes(spawner, &plan, options.need_app)?,
+        None => Workers::start_interpreters(&embedding, &plan, options.need_app)?,
+    };
+    prepare::warn_without_app(&plan);
+
+    let pins = Pins::plan(options.affinity, shards, plan.board.workers());
+    (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
+    let driver = choose_driver(options.io)?;
+    let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
+    let shards = start_shards(&options, &plan, &listeners, driver, &pins, &lines, &workers)?;
+    drop(lines);
+    announce(&plan, &listeners, driver, &workers);
+    std::mem::forget(unfinished);
+
+    let mercy = Duration::from_secs(options.reload_mercy.max(1));
+    let mut control = Control { plan, workers, shards, signals, stats, pins, mercy };
+    let code = control.run();
+    control.workers.flush();
+    // Shards that were left behind still hold their ends of the log.
+    if control.shards.iter().all(|shard| shard.thread.is_finished()) {
+        writer.finish();
+    }
+    if options.vacuum {
+        listeners::vacuum(&listeners);
+        pidfile.remove();
+    }
+    log::line(format_args!("goodbye to uwring."));
+    // Interpreters are never finalised: no destructor may run while their threads exist.
+    sys::exit_now(code)
+}
+
+/// Removes the sockets of a server that did not start.
+struct Unfinished<'l>(&'l [Listener]);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        listeners::vacuum(self.0);
+    }
+}
+
+fn out_of_memory(error: std::io::Error) -> StartError {
+    StartError::new(format!("memory for the slots: {error}; is there a limit on address space?"))
+}
+
+/// min(usable CPUs, workers), or what was asked for; no shard without a worker.
+fn shard_count(options: &Options, workers: usize) -> usize {
+    let cores = affinity::usable_cores().len().max(1);
+    let usable = affinity::quota().map_or(cores, |quota| quota.min(cores));
+    let wanted = options.shards.unwrap_or(usable);
+    if options.shards.is_some_and(|shards| shards > workers) {
+        log::line(format_args!("--shards {wanted}: no shard without a worker, {workers} are used"));
+    }
+    wanted.clamp(1, workers)
+}
+
+/// What workers are made of.
+fn choose_isolation(
+    options: &Options,
+    embedding: &Embedding,
+    geometry: Geometry,
+    board: &'static Board,
+    listeners: &[Listener],
+) -> Result<Isolation, StartError> {
+    let minor: u8 = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
+    match options.isolation {
+        Isolation::Process => Ok(Isolation::Process),
+        Isolation::Interpreter if minor < 13 => Err(StartError::new(format!(
+            "--isolation interpreter needs Python 3.13 or later, this is 3.{minor}: leave it out or \
+             use --isolation process"
+        ))),
+        Isolation::Interpreter => Ok(Isolation::Interpreter),
+        Isolation::Auto if minor < 13 => Ok(Isolation::Process),
+        Isolation::Auto => {
+            let tiny = Geometry { slots_per_shard: 1, ..geometry };
+            let handoff = Handoff::new(tiny, Sharing::Threads).map_err(out_of_memory)?;
+            let plan = prepare::plan(options, handoff, board, listeners);
+            Ok(match probe(embedding, &plan) {
+                Verdict::Capable => Isolation::Interpreter,
+                Verdict::Refused(reason) => {
+                    let count = geometry.workers;
+                    log::line(format_args!(
+                        "isolation: {reason}: serving with {count} processes"
+                    ));
+                    Isolation::Process
+                }
+            })
+        }
+    }
+}
+
+fn choose_driver(io: Io) -> Result<Driver, StartError> {
+    if io == Io::Epoll {
+        log::line(format_args!("io: epoll, as asked for"));
+        return Ok(Driver::Epoll);
+    }
+    match crate::shard::probe_uring() {
+        Ok(driver) => {
+            log::line(format_args!("io: io_uring ({driver:?})"));
+            Ok(driver)
+        }
+        Err(error) => {
+            let why = match error.raw_os_error() {
+                Some(libc::EPERM) => {
+                    "refused by the seccomp profile (containers) or kernel.io_uring_disabled"
+                }
+                Some(libc::ENOSYS) => "this kernel has none",
+                Some(libc::EINVAL) => "this kernel is older than 5.19",
+                Some(libc::ENOMEM) => "the memory limit (ulimit -l) is too low",
+                _ => "the kernel refused it",
+            };
+            if io == Io::Uring {
+                return Err(StartError::new(format!("--io uring: {error}: {why}")));
+            }
+            log::line(format_args!("io: epoll, because io_uring was refused ({error}: {why})"));
+            Ok(Driver::Epoll)
+        }
+    }
+}
+
+fn limits(options: &Options) -> Limits {
+    let head = options.buffer_size.min(HEAD_BYTES_MAX) as usize;
+    Limits {
+        head_bytes_max: head,
+        target_bytes_max: head.min(32 * 1024),
+        fields_max: crate::handoff::FIELDS_MAX,
+        body_bytes_max: options.limit_post.filter(|&limit| limit > 0).unwrap_or(u64::MAX),
+    }
+}
+
+fn timeouts(options: &Options) -> Timeouts {
+    Timeouts {
+        idle_s: options.http_keepalive,
+        head_s: options.http_headers_timeout.unwrap_or(options.http_timeout).max(1),
+        body_s: options.http_timeout.clamp(1, 10),
+        write_s: options.http_timeout.max(1),
+    }
+}
+
+fn start_shards(
+    options: &Options,
+    plan: &Plan,
+    listeners: &[Listener],
+    driver: Driver,
+    pins: &Pins,
+    lines: &log::Lines,
+    workers: &Workers,
+) -> Result<Vec<ShardThread>, StartError> {
+    let count = plan.board.shards();
+    let mut shards = Vec::with_capacity(count);
+    for index in 0..count {
+        let (mailbox, done) = (Mailbox::default(), Mailbox::default());
+        let own = listeners.iter().enumerate().map(|(i, l)| l.for_shard(index, i));
+        let setup = Setup {
+            index,
+            handoff: plan.handoff,
+            board: plan.board,
+            workers: (index..plan.board.workers()).step_by(count).collect(),
+            listeners: own.collect::<Result<_, _>>().map_err(|e| StartError::new(e.to_string()))?,
+            limits: limits(options),
+            timeouts: timeouts(options),
+            post_buffering: options.post_buffering.filter(|&limit| limit > 0),
+            logging: Logging {
+                all: !options.disable_logging,
+                status_4xx: options.log_4xx,
+                status_5xx: options.log_5xx,
+            },
+            lines: lines.clone(),
+            mailbox: Mailbox::clone(&mailbox),
+            done: Mailbox::clone(&done),
+            close_on_exec: matches!(workers, Workers::Interpreters { .. }),
+            driver,
+        };
+        let core = pins.core_of_shard(index);
+        let life = move || {
+            sys::block_signals();
+            if let Some(id) = core {
+                core_affinity::set_for_current(core_affinity::CoreId { id });
+            }
+            if let Err(error) = crate::shard::run(setup) {
+                log::line(format_args!("shard {index}: {error}"));
+            }
+        };
+        let builder = std::thread::Builder::new().name(format!("uwring s{}", index + 1));
+        let thread = builder.spawn(life).map_err(|e| StartError::new(format!("shard: {e}")))?;
+        shards.push(ShardThread { thread, mailbox, done });
+    }
+    Ok(shards)
+}
+
+/// uWSGI's last lines of a start, and one that says that requests are served now.
+fn announce(plan: &Plan, listeners: &[Listener], driver: Driver, workers: &Workers) {
+    use crate::shared::worker;
+    let (count, threads) = (plan.board.workers(), plan.board.threads());
+    for index in 0..count {
+        let pid = plan.board.worker(index).get(worker::PID);
+        let only = if count == 1 { " (and the only)" } else { "" };
+        log::line(format_args!(
+            "spawned uWSGI worker {}{only} (pid: {pid}, cores: {threads})",
+            index + 1
+        ));
+    }
+    let names: Vec<_> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+    let driver = if driver == Driver::Epoll { "epoll" } else { "io_uring" };
+    log::line(format_args!(
+        "uwring is ready: {} worker(s) ({}), {} shard(s) ({driver}), on {}",
+        count,
+        workers.kind(),
+        plan.board.shards(),
+        names.join(" ")
+    ));
+}
+
+/// The file's name for a message.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }

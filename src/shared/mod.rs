@@ -65,7 +65,9 @@ pub mod shard {
     pub const PANICS: usize = 5;
     pub const LOG_DROPPED: usize = 6;
     pub const THREAD_ID: usize = 7;
-    pub const WORDS: usize = 8;
+    /// Bytes sent to clients.
+    pub const TX: usize = 8;
+    pub const WORDS: usize = 16;
 }
 
 /// One row of counters.

@@ -42,6 +42,7 @@ impl Boot {
         let boot = Boot(namespace.into_object().keep());
         let paths: Vec<_> = place.paths.iter().map(|path| py.fs_str(path.as_bytes())).collect();
         boot.function(py, "prepare")?.call([&py.list(&paths)])?;
+        boot.function(py, "watch_extensions")?.call([])?;
         Ok(boot)
     }
 
@@ -88,6 +89,13 @@ impl Boot {
     /// Writes out what print() left in the buffers.
     pub fn flush(&self, py: Py<'_>) {
         self.run(py, "flush");
+    }
+
+    /// The extension modules that refused to load in this interpreter.
+    pub fn refused_extensions(&self, py: Py<'_>) -> Vec<String> {
+        let Ok(refused) = self.function(py, "refused") else { return Vec::new() };
+        let count = refused.sequence_len().unwrap_or(0);
+        (0..count).filter_map(|index| refused.item(index)).map(|name| name.to_text()).collect()
     }
 
     /// Prepares the heap for being shared by forks.

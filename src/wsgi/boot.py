@@ -69,6 +69,31 @@ def load(module, file, callable_name):
     return app
 
 
+refused = []
+
+
+def watch_extensions():
+    """Notes the extension modules that refuse to load, also where the app swallows the error."""
+    loader = importlib.machinery.ExtensionFileLoader
+    create, execute = loader.create_module, loader.exec_module
+
+    def create_module(self, spec):
+        try:
+            return create(self, spec)
+        except ImportError:
+            refused.append(spec.name)
+            raise
+
+    def exec_module(self, module):
+        try:
+            return execute(self, module)
+        except BaseException:
+            refused.append(module.__name__)
+            raise
+
+    loader.create_module, loader.exec_module = create_module, exec_module
+
+
 def flush():
     """Writes out what print() left in the buffers."""
     for stream in (sys.stdout, sys.stderr):

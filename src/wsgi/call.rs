@@ -1,7 +1,6 @@
 //! Runs the app for one request: environ, the call, the body, close().
 
 use std::fs::File;
-use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -164,7 +163,7 @@ impl<'l> Local<'l> {
             let copy = crate::sys::duplicate(file.fd)
                 .map_err(|error| Exception::new(Kind::Os, error.to_string()))?;
             // The shard owns the copy from here on.
-            reply.file(py, copy.into_raw_fd(), file.offset, file.len)?;
+            reply.file(py, copy.into(), file.offset, file.len)?;
             return Ok(false);
         }
         if result.as_bytes().is_some() && !self.strict {

@@ -11,7 +11,7 @@ pub struct FileWrapper {
 }
 
 /// The callable that makes them: `wsgi.file_wrapper` itself.
-pub struct Maker(pub std::rc::Rc<Type<FileWrapper>>);
+pub struct Maker(pub std::sync::Arc<Type<FileWrapper>>);
 
 /// A real file that can be sent without passing through Python.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ impl Maker {
     /// What Python raised.
     pub fn callable<'py>(
         py: Py<'py>,
-        class: std::rc::Rc<Type<FileWrapper>>,
+        class: std::sync::Arc<Type<FileWrapper>>,
     ) -> Result<Object<'py>, Exception> {
         let methods = vec![Type::method::<Make>()];
         let kind: Type<Maker> = Type::new(py, c"uwring.FileWrapperMaker", methods, None)?;

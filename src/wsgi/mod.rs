@@ -14,4 +14,6 @@ mod worker;
 
 pub use app::{Boot, LoadError, Place};
 pub use environ::Fixed;
-pub use worker::{Loaded, Plan, announce, epoch_seconds, serve};
+pub use worker::{
+    Loaded, Plan, STACK_BYTES, SocketFacts, announce, epoch_seconds, report_load, run_threads,
+};

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::ffi::CStr;
+use std::fs::File;
 
 use super::headers::{self, Framing};
 use crate::handoff::{Call, ResponseHead, flag};
@@ -179,7 +180,13 @@ impl Reply {
     ///
     /// # Errors
     /// As `body`.
-    pub fn file(&self, py: Py<'_>, fd: i32, offset: u64, len: u64) -> Result<(), Exception> {
+    pub fn file(
+        &self,
+        py: Py<'_>,
+        file: File,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Exception> {
         let call = self.current()?;
         self.expect_length(len);
         self.send_head(py, &call)?;
@@ -188,7 +195,7 @@ impl Reply {
         state.written = len;
         let bodiless = state.bodiless;
         drop(state);
-        call.set_file(fd, offset, if bodiless { 0 } else { len });
+        call.set_file(file, offset, if bodiless { 0 } else { len });
         Ok(())
     }
 

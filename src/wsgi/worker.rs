@@ -1,6 +1,6 @@
 //! A worker: the interpreter's side of it (`Loaded`), and the loop of each of its threads (`serve`).
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::app::{Boot, LoadError, Place};
@@ -17,6 +17,22 @@ use crate::shared::{Board, core, worker};
 /// How long an idle thread sleeps before it looks around by itself.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// A listening socket as the stats name it.
+#[derive(Clone)]
+pub struct SocketFacts {
+    pub name: String,
+    pub proto: String,
+    pub max_queue: u64,
+    pub fds: Vec<i32>,
+}
+
+impl SocketFacts {
+    /// Connections that wait to be accepted, in all shards.
+    pub fn queue(&self) -> u64 {
+        self.fds.iter().map(|&fd| u64::from(crate::sys::accept_queue(fd))).sum()
+    }
+}
+
 /// What all workers are made from.
 #[derive(Clone)]
 pub struct Plan {
@@ -25,6 +41,7 @@ pub struct Plan {
     pub place: Place,
     pub fixed: Fixed,
     pub facts: Facts,
+    pub sockets: Vec<SocketFacts>,
     /// uWSGI: `wsgi-strict`.
     pub strict: bool,
     /// uWSGI: `wsgi-disable-file-wrapper` makes it false.
@@ -44,7 +61,7 @@ pub struct Loaded {
 pub struct Classes {
     pub input: Type<Input>,
     pub reply: Type<Reply>,
-    pub file_wrapper: Rc<Type<FileWrapper>>,
+    pub file_wrapper: Arc<Type<FileWrapper>>,
     pub maker: Option<Kept>,
 }
 
@@ -61,9 +78,9 @@ impl Loaded {
         let boot = Boot::prepare(py, &plan.place)?;
         let module = Module::install(py, &plan.facts, plan.board)?;
         module.set_worker(py, worker);
-        let file_wrapper = Rc::new(FileWrapper::class(py)?);
+        let file_wrapper = Arc::new(FileWrapper::class(py)?);
         let maker = match plan.file_wrapper {
-            true => Some(Maker::callable(py, Rc::clone(&file_wrapper))?.keep()),
+            true => Some(Maker::callable(py, Arc::clone(&file_wrapper))?.keep()),
             false => None,
         };
         let classes =
@@ -111,7 +128,7 @@ pub fn epoch_seconds() -> u64 {
 ///
 /// # Errors
 /// What Python raised while the thread's own objects were made.
-pub fn serve(
+fn serve(
     plan: &Plan,
     thread: &Thread,
     seat: &Seat,
@@ -120,7 +137,10 @@ pub fn serve(
     let local = thread.attach(|py| Local::new(py, plan, seat, loaded).map_err(|e| e.traceback(py)));
     let mut local = local?;
     plan.board.core(seat.worker(), seat.thread()).set(core::THREAD_ID, crate::sys::thread_id() as u64);
-    plan.board.worker(seat.worker()).set(worker::READY, 1);
+    if seat.thread() == 0 {
+        plan.board.worker(seat.worker()).set(worker::READY, 1);
+        plan.handoff.ring_control();
+    }
     let several = plan.board.threads() > 1;
     while !seat.stopping() {
         if !seat.has_work() {
@@ -170,4 +190,66 @@ fn run_batch(
     }
     loaded.home.clear(py);
     true
+}
+
+/// Says what became of loading the app, in uWSGI's words.
+pub fn report_load(plan: &Plan, error: Option<&LoadError>, started: Instant, interpreter: usize) {
+    let seconds = started.elapsed().as_secs();
+    match error {
+        Some(error) => {
+            crate::log::line(format_args!("{}", error.text));
+            crate::log::line(format_args!(
+                "unable to load app 0 (mountpoint='') (callable not found or import error)"
+            ));
+        }
+        None if plan.place.module.is_some() || plan.place.file.is_some() => {
+            crate::log::line(format_args!(
+                "WSGI app 0 (mountpoint='') ready in {seconds} seconds on interpreter \
+                 {interpreter:#x} pid: {} (default app)",
+                std::process::id()
+            ));
+        }
+        None => {}
+    }
+}
+
+/// Runs all threads of a worker, the first on the calling thread, until the worker is to leave; then
+/// the app's atexit functions.
+pub fn run_threads(
+    plan: &Plan,
+    thread: &Thread,
+    index: usize,
+    incarnation: u32,
+    loaded: &'static Loaded,
+) {
+    let interpreter = thread.interpreter();
+    let others: Vec<_> = (1..plan.board.threads())
+        .filter_map(|core| {
+            let plan = plan.clone();
+            let name = format!("uwring w{} c{core}", index + 1);
+            let run = move || {
+                let seat = Seat::new(plan.handoff, index, core, incarnation);
+                report_end(serve(&plan, &interpreter.enter(), &seat, loaded));
+            };
+            let builder = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
+            builder.spawn(run).map_err(|error| report_end(Err(error.to_string()))).ok()
+        })
+        .collect();
+    let seat = Seat::new(plan.handoff, index, 0, incarnation);
+    report_end(serve(plan, thread, &seat, loaded));
+    for other in others {
+        let _ = other.join();
+    }
+    thread.attach(|py| loaded.boot.leave(py));
+    plan.board.worker(index).set(worker::READY, 0);
+    plan.handoff.ring_control();
+}
+
+/// Deep recursion in C code needs a main thread's stack; untouched pages cost nothing.
+pub const STACK_BYTES: usize = 8 << 20;
+
+fn report_end(result: Result<(), String>) {
+    if let Err(error) = result {
+        crate::log::line(format_args!("{}", error.trim_end()));
+    }
 }

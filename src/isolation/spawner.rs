@@ -1,0 +1,223 @@
+//! The spawner: a process with one thread that holds the app, and forks worker processes on request.
+//!
+//! It is started before the server process has any thread. Messages are single packets on a socket
+//! pair; a worker's pidfd comes with the packet that announces it, opened before anybody could have
+//! reaped the process, so it never names another.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::Embedding;
+use crate::log;
+use crate::python::{self, Forked, Runtime};
+use crate::shared::worker;
+use crate::sys::{self, Ended, Fork};
+use crate::wsgi::{self, Loaded, Plan};
+
+/// The server's end.
+pub struct Spawner {
+    socket: OwnedFd,
+    pub pid: i32,
+}
+
+/// What the spawner tells.
+#[derive(Debug)]
+pub enum Event {
+    /// It is ready to fork; the app is loaded, or will be in each worker.
+    Ready { has_app: bool },
+    /// Python did not start.
+    Failed,
+    Spawned { worker: usize, pid: i32, watch: OwnedFd },
+    Ended { pid: i32, how: Ended },
+    /// The spawner itself is gone.
+    Gone,
+}
+
+const READY: u32 = 1;
+const FAILED: u32 = 2;
+const SPAWNED: u32 = 3;
+const EXITED: u32 = 4;
+const KILLED: u32 = 5;
+
+/// One packet: what, and two numbers.
+type Packet = [u32; 3];
+
+fn encode(packet: Packet) -> [u8; 12] {
+    let mut bytes = [0; 12];
+    for (place, number) in bytes.chunks_exact_mut(4).zip(packet) {
+        place.copy_from_slice(&number.to_ne_bytes());
+    }
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Packet> {
+    let mut packet = [0; 3];
+    let mut places = bytes.chunks_exact(4);
+    for number in &mut packet {
+        *number = u32::from_ne_bytes(places.next()?.try_into().ok()?);
+    }
+    Some(packet)
+}
+
+impl Spawner {
+    /// Forks the spawner. Only while this process has one thread.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn start(embedding: &Embedding, plan: &Plan, lazy: bool) -> io::Result<Spawner> {
+        let (ours, theirs) = sys::message_pair()?;
+        let parent = std::process::id() as i32;
+        match sys::fork()? {
+            Fork::Child => {
+                drop(ours);
+                sys::die_with_parent(parent, libc::SIGKILL);
+                sys::defuse(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
+                sys::unblock_signals();
+                live(embedding, plan, lazy, theirs.as_fd())
+            }
+            Fork::Parent { child } => Ok(Spawner { socket: ours, pid: child }),
+        }
+    }
+
+    /// Readable when there is an event.
+    pub fn fd(&self) -> i32 {
+        self.socket.as_raw_fd()
+    }
+
+    /// Asks for a worker process.
+    ///
+    /// # Errors
+    /// The kernel's: the spawner is gone.
+    pub fn spawn(&self, worker: usize, incarnation: u32) -> io::Result<()> {
+        sys::send_with_fd(
+            self.socket.as_fd(),
+            &encode([SPAWNED, worker as u32, incarnation]),
+            None,
+        )
+    }
+
+    /// Waits for the next event.
+    pub fn event(&self) -> Event {
+        let mut bytes = [0; 12];
+        let Ok((len, fd)) = sys::receive_with_fd(self.socket.as_fd(), &mut bytes) else {
+            return Event::Gone;
+        };
+        match (decode(&bytes[..len]), fd) {
+            (Some([READY, has_app, _]), _) => Event::Ready { has_app: has_app == 1 },
+            (Some([FAILED, ..]), _) => Event::Failed,
+            (Some([SPAWNED, worker, pid]), Some(watch)) => {
+                Event::Spawned { worker: worker as usize, pid: pid as i32, watch }
+            }
+            (Some([EXITED, pid, code]), _) => {
+                Event::Ended { pid: pid as i32, how: Ended::Exited(code as i32) }
+            }
+            (Some([KILLED, pid, signal]), _) => {
+                Event::Ended { pid: pid as i32, how: Ended::Killed(signal as i32) }
+            }
+            _ => Event::Gone,
+        }
+    }
+}
+
+/// The spawner's life; it ends when the server closes the socket.
+fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: BorrowedFd<'_>) -> ! {
+    let tell = |packet| {
+        if sys::send_with_fd(socket, &encode(packet), None).is_err() {
+            sys::exit_now(0);
+        }
+    };
+    let runtime = match embedding.start() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log::line(format_args!("{error}"));
+            tell([FAILED, 0, 0]);
+            sys::exit_now(1);
+        }
+    };
+    let loaded = if lazy { None } else { Some(preload(&runtime, plan)) };
+    let has_app = loaded.as_ref().is_none_or(|loaded| loaded.app.is_some());
+    tell([READY, u32::from(has_app), 0]);
+    let mut watches: Vec<OwnedFd> = Vec::new();
+    loop {
+        let mut fds = vec![socket.as_raw_fd()];
+        fds.extend(watches.iter().map(AsRawFd::as_raw_fd));
+        let mut ready = Vec::new();
+        sys::poll_readable(&fds, -1, &mut ready);
+        let mut flags = ready.iter().skip(1);
+        watches.retain(|_| !flags.next().copied().unwrap_or(false));
+        while let Some((pid, how)) = sys::reap() {
+            tell(match how {
+                Ended::Exited(code) => [EXITED, pid as u32, code as u32],
+                Ended::Killed(signal) => [KILLED, pid as u32, signal as u32],
+            });
+        }
+        if ready.first() != Some(&true) {
+            continue;
+        }
+        let mut bytes = [0; 12];
+        let request = sys::receive_with_fd(socket, &mut bytes).ok();
+        let Some([SPAWNED, index, incarnation]) = request.and_then(|(n, _)| decode(&bytes[..n]))
+        else {
+            sys::exit_now(0); // The server is gone; workers follow by PDEATHSIG.
+        };
+        let own = std::process::id() as i32;
+        match runtime.main().attach(python::fork) {
+            Ok(Forked::Child) => {
+                sys::die_with_parent(own, libc::SIGKILL);
+                drop(watches);
+                work(&runtime, plan, index as usize, incarnation, loaded)
+            }
+            Ok(Forked::Parent { child }) => {
+                if let Ok(watch) = sys::pidfd_open(child) {
+                    let packet = encode([SPAWNED, index, child as u32]);
+                    let _ = sys::send_with_fd(socket, &packet, Some(watch.as_raw_fd()));
+                    watches.push(watch);
+                }
+            }
+            Err(error) => log::line(format_args!("worker {}: fork(): {error}", index + 1)),
+        }
+    }
+}
+
+/// Loads the app once, for all workers to share until they write to it.
+fn preload(runtime: &Runtime, plan: &Plan) -> Loaded {
+    let loaded = load(runtime, plan, 0);
+    runtime.main().attach(|py| loaded.boot.freeze(py));
+    loaded
+}
+
+fn load(runtime: &Runtime, plan: &Plan, number: usize) -> Loaded {
+    let started = std::time::Instant::now();
+    let interpreter = runtime.main().interpreter();
+    let result = runtime.main().attach(|py| {
+        Loaded::new(py, plan, number).map_err(|error| error.traceback(py))
+    });
+    match result {
+        Ok((loaded, error)) => {
+            wsgi::report_load(plan, error.as_ref(), started, interpreter.address());
+            loaded
+        }
+        Err(error) => {
+            log::line(format_args!("{}", error.trim_end()));
+            sys::exit_now(1);
+        }
+    }
+}
+
+/// A worker process: its first thread is Python's main thread and core 0.
+fn work(
+    runtime: &Runtime,
+    plan: &Plan,
+    index: usize,
+    incarnation: u32,
+    loaded: Option<Loaded>,
+) -> ! {
+    plan.handoff.region.keep_from_children();
+    let loaded: &'static Loaded =
+        Box::leak(Box::new(loaded.unwrap_or_else(|| load(runtime, plan, index + 1))));
+    plan.board.worker(index).set(worker::INTERPRETER, runtime.main().interpreter().address() as u64);
+    wsgi::announce(plan, index, incarnation, loaded);
+    runtime.main().attach(|py| loaded.enter_worker(py, index + 1));
+    wsgi::run_threads(plan, runtime.main(), index, incarnation, loaded);
+    sys::exit_now(0)
+}

@@ -1,0 +1,171 @@
+//! The control thread: signals, deaths of workers, the stats, the stop.
+
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::affinity::Pins;
+use super::workers::Workers;
+use crate::log;
+use crate::shard::Message;
+use crate::shared::{Mailbox, worker};
+use crate::stats::Stats;
+use crate::sys;
+use crate::wsgi::Plan;
+
+/// A shard as the control thread sees it.
+pub struct ShardThread {
+    pub thread: JoinHandle<()>,
+    pub mailbox: Mailbox<Message>,
+    pub done: Mailbox<Message>,
+}
+
+/// Signals, turned into readable descriptors.
+pub struct Signals(Vec<(i32, UnixStream)>);
+
+const STOPPING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+
+impl Signals {
+    /// Begins to listen. Handlers, not a signalfd: blocked signals would pass to children, which then
+    /// ignore `terminate()`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn listen() -> std::io::Result<Signals> {
+        let mut signals = Vec::new();
+        for signal in STOPPING {
+            let (read, write) = UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            signal_hook::low_level::pipe::register(signal, write)?;
+            signals.push((signal, read));
+        }
+        Ok(Signals(signals))
+    }
+
+    fn fds(&self) -> impl Iterator<Item = i32> + '_ {
+        self.0.iter().map(|(_, stream)| stream.as_raw_fd())
+    }
+
+    /// The signals that came since the last call.
+    fn take(&mut self) -> Vec<i32> {
+        let mut came = Vec::new();
+        for (signal, stream) in &mut self.0 {
+            let mut bytes = [0; 64];
+            if matches!(stream.read(&mut bytes), Ok(count) if count > 0) {
+                came.push(*signal);
+            }
+        }
+        came
+    }
+}
+
+/// All that the control thread looks after.
+pub struct Control {
+    pub plan: Plan,
+    pub workers: Workers,
+    pub shards: Vec<ShardThread>,
+    pub signals: Signals,
+    pub stats: Option<Stats>,
+    pub pins: Pins,
+    pub mercy: Duration,
+}
+
+impl Control {
+    /// Serves until a signal or a disaster ends it. Returns the exit code.
+    pub fn run(&mut self) -> i32 {
+        let mut review = Instant::now();
+        loop {
+            self.wait(500);
+            if let Some(&signal) = self.signals.take().first() {
+                log::line(format_args!("{} received: finishing the requests in flight", name(signal)));
+                return self.stop();
+            }
+            self.bury();
+            self.workers.spawn_due();
+            if let Some(stats) = &mut self.stats {
+                stats.answer(&self.plan);
+            }
+            if review.elapsed() >= Duration::from_secs(1) {
+                review = Instant::now();
+                let board = self.plan.board;
+                self.pins.review(board, |index| board.worker(index).get(worker::PID) as u32);
+                (0..board.workers()).for_each(|index| self.pins.pin_worker(board, index));
+            }
+            if self.workers.is_lost() {
+                log::line(format_args!("the spawner died: workers cannot be replaced, stopping"));
+                self.stop();
+                return 1;
+            }
+            if self.shards.iter().any(|shard| shard.thread.is_finished()) {
+                log::line(format_args!("BUG: a shard ended by itself, stopping"));
+                return 1;
+            }
+        }
+    }
+
+    fn wait(&self, timeout_ms: i32) {
+        let mut fds: Vec<i32> = self.signals.fds().collect();
+        fds.extend(self.workers.fds());
+        fds.extend(self.stats.as_ref().map(Stats::fd));
+        fds.push(self.plan.handoff.control_bell());
+        sys::poll_readable(&fds, timeout_ms, &mut Vec::new());
+        self.plan.handoff.silence_control();
+    }
+
+    /// Tells the shards of workers that died, waits until they took back their requests, and only
+    /// then starts successors.
+    fn bury(&mut self) {
+        for death in self.workers.deaths() {
+            let message = Message::WorkerDied { incarnation: death.incarnation };
+            self.tell(message);
+            for shard in &self.shards {
+                let deadline = Instant::now() + Duration::from_secs(5);
+                while shard.done.take().is_empty() && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
+            self.workers.respawn(&self.plan, &death);
+        }
+    }
+
+    fn tell(&self, message: Message) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            shard.mailbox.put(message);
+            self.plan.handoff.ring(index);
+        }
+    }
+
+    /// Finishes what runs, then lets the workers leave. A second signal ends at once.
+    fn stop(&mut self) -> i32 {
+        self.tell(Message::Drain);
+        let deadline = Instant::now() + self.mercy;
+        while !self.shards.iter().all(|shard| shard.thread.is_finished()) {
+            self.wait(20);
+            self.bury();
+            self.workers.spawn_due();
+            if self.signals.take().contains(&libc::SIGINT) {
+                log::line(format_args!("second SIGINT: leaving at once"));
+                return 0;
+            }
+            if Instant::now() >= deadline {
+                let seconds = self.mercy.as_secs();
+                log::line(format_args!("requests still run after {seconds} seconds: leaving"));
+                return 0;
+            }
+        }
+        let leave = Duration::from_secs(5).min(self.mercy);
+        self.workers.stop(&self.plan, Instant::now() + leave);
+        0
+    }
+}
+
+fn name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGINT => "SIGINT",
+        libc::SIGQUIT => "SIGQUIT",
+        _ => "SIGHUP",
+    }
+}

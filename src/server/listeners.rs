@@ -1,0 +1,325 @@
+//! Makes the listening sockets, by slot: one for each address and shard. They belong to the server,
+//! not to the shards, so that shards and server processes can be replaced around them.
+
+use std::ffi::OsStr;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::error::StartError;
+use crate::log;
+use crate::options::{Address, Options, Protocol, SocketSpec};
+use crate::shard::{self, Listening};
+use crate::sys;
+
+/// One address with its sockets, one for each shard.
+pub struct Listener {
+    /// `127.0.0.1:3031` or `/run/app.sock`.
+    pub name: String,
+    pub protocol: Protocol,
+    backlog: u64,
+    sockets: Vec<Socket>,
+    is_unix: bool,
+    /// The file to remove at exit, with its inode.
+    file: Option<(PathBuf, u64)>,
+    /// SERVER_PORT; empty for unix sockets.
+    pub port: String,
+}
+
+/// Binds all sockets for `shards` shards.
+///
+/// # Errors
+/// One line with the address, the kernel's reason and the likely cause.
+pub fn bind(options: &Options, shards: usize) -> Result<Vec<Listener>, StartError> {
+    if options.sockets.is_empty() {
+        return Err(StartError::new(
+            "nothing to listen on: give --http-socket, --http or --socket an address",
+        ));
+    }
+    let backlog = backlog(options);
+    let mut listeners: Vec<Listener> = Vec::new();
+    for (index, spec) in options.sockets.iter().enumerate() {
+        let listener = bind_one(spec, options, shards, backlog).inspect_err(|_| {
+            vacuum(&listeners);
+        })?;
+        announce(index, spec, &listener);
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// uWSGI's lines, which scripts look for.
+fn announce(index: usize, spec: &SocketSpec, listener: &Listener) {
+    let fd = listener.sockets[0].as_raw_fd();
+    let name = &listener.name;
+    let assigned = matches!(&spec.address, Address::Tcp { port: 0, .. });
+    let auto = if assigned { " (port auto-assigned)" } else { "" };
+    match (&spec.address, spec.option.as_str()) {
+        (Address::Tcp { .. }, "http" | "httprouter") => {
+            log::line(format_args!("uWSGI http bound on {name}{auto} fd {fd}"));
+        }
+        (Address::Tcp { .. }, _) => log::line(format_args!(
+            "uwsgi socket {index} bound to TCP address {name}{auto} fd {fd}"
+        )),
+        (Address::Fd(_), _) => {
+            log::line(format_args!("uwsgi socket {index} inherited address {name} fd {fd}"));
+        }
+        _ => log::line(format_args!("uwsgi socket {index} bound to UNIX address {name} fd {fd}")),
+    }
+}
+
+/// The accept queue's length: what was asked for, the system's limit by default and at most.
+fn backlog(options: &Options) -> i32 {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .ok()
+        .and_then(|text| text.trim().parse::<u32>().ok())
+        .unwrap_or(4096);
+    let wanted = options.listen.unwrap_or(limit);
+    if wanted > limit {
+        log::line(format_args!(
+            "--listen {wanted} is more than net.core.somaxconn ({limit}): {limit} is used; raise the \
+             sysctl for more"
+        ));
+    }
+    i32::try_from(wanted.min(limit)).unwrap_or(i32::MAX)
+}
+
+fn bind_one(
+    spec: &SocketSpec,
+    options: &Options,
+    shards: usize,
+    backlog: i32,
+) -> Result<Listener, StartError> {
+    let result = match &spec.address {
+        Address::Tcp { host, port } => bind_tcp(host, *port, shards, backlog),
+        Address::Unix(path) => return bind_unix(spec, path, options, shards, backlog),
+        Address::Abstract(name) => bind_abstract(name, shards, backlog),
+        Address::Fd(fd) => inherit(*fd, shards, backlog),
+    };
+    let (name, port, is_unix, sockets) = result.map_err(|error| {
+        let shown = show(&spec.address);
+        StartError::new(format!("--{} {shown}: {}{}", spec.option, reason(&error), cause(&error)))
+    })?;
+    let protocol = spec.protocol;
+    Ok(Listener { name, protocol, backlog: backlog as u64, sockets, is_unix, file: None, port })
+}
+
+fn show(address: &Address) -> String {
+    match address {
+        Address::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+        Address::Tcp { host, port } => format!("{host}:{port}"),
+        Address::Unix(path) => path.display().to_string(),
+        Address::Abstract(name) => format!("@{name}"),
+        Address::Fd(fd) => format!("fd://{fd}"),
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    // std appends "(os error N)", which says nothing more to an operator.
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+fn cause(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " - another program listens there; is a server still running?",
+        io::ErrorKind::PermissionDenied => " - ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => " - this machine has no such address",
+        _ => "",
+    }
+}
+
+type Sockets = (String, String, bool, Vec<Socket>);
+
+fn bind_tcp(host: &str, port: u16, shards: usize, backlog: i32) -> io::Result<Sockets> {
+    let addr = resolve(host, port)?;
+    let first = tcp_socket(addr)?;
+    // The first one binds without SO_REUSEPORT, so that a port in use is an error and not a silent
+    // share of another server's connections; it joins the group before it listens.
+    first.bind(&addr.into())?;
+    first.set_reuse_port(true)?;
+    let bound = first.local_addr()?.as_socket().unwrap_or(addr);
+    let mut sockets = vec![first];
+    for _ in 1..shards {
+        let socket = tcp_socket(bound)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&bound.into())?;
+        sockets.push(socket);
+    }
+    for socket in &sockets {
+        socket.listen(backlog)?;
+    }
+    Ok((bound.to_string(), bound.port().to_string(), false, sockets))
+}
+
+fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket)
+}
+
+fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    if host.is_empty() || host == "*" {
+        return Ok(SocketAddr::from(([0, 0, 0, 0], port))); // uWSGI: ":9090" is all of IPv4.
+    }
+    (host, port).to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+fn unix_socket(addr: &SockAddr, backlog: i32) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(addr)?;
+    socket.listen(backlog)?;
+    Ok(socket)
+}
+
+/// Unix sockets have no groups: all shards accept on the one.
+fn share(socket: Socket, shards: usize) -> io::Result<Vec<Socket>> {
+    let mut sockets = Vec::with_capacity(shards);
+    for _ in 1..shards {
+        sockets.push(socket.try_clone()?);
+    }
+    sockets.insert(0, socket);
+    Ok(sockets)
+}
+
+fn bind_abstract(name: &str, shards: usize, backlog: i32) -> io::Result<Sockets> {
+    let path = [b"\0", name.as_bytes()].concat();
+    let addr = SockAddr::unix(OsStr::from_bytes(&path))?;
+    let sockets = share(unix_socket(&addr, backlog)?, shards)?;
+    Ok((format!("@{name}"), String::new(), true, sockets))
+}
+
+fn inherit(fd: i32, shards: usize, backlog: i32) -> io::Result<Sockets> {
+    let socket = Socket::from(sys::duplicate(fd)?);
+    let addr = socket.local_addr()?;
+    socket.set_nonblocking(true)?;
+    socket.listen(backlog)?;
+    let is_unix = addr.is_unix();
+    let (name, port) = match addr.as_socket() {
+        Some(addr) => (addr.to_string(), addr.port().to_string()),
+        None => (format!("fd://{fd}"), String::new()),
+    };
+    Ok((name, port, is_unix, share(socket, shards)?))
+}
+
+fn bind_unix(
+    spec: &SocketSpec,
+    path: &Path,
+    options: &Options,
+    shards: usize,
+    backlog: i32,
+) -> Result<Listener, StartError> {
+    let fail = |what: &str, error: io::Error| {
+        let hint = match error.kind() {
+            io::ErrorKind::PermissionDenied => " - is the directory writable for this user?",
+            io::ErrorKind::NotFound => " - does its directory exist?",
+            io::ErrorKind::InvalidInput => " - a socket's path has at most 107 bytes",
+            _ => "",
+        };
+        let shown = path.display();
+        StartError::new(format!("--{} {shown}: {what}{}{hint}", spec.option, reason(&error)))
+    };
+    let path = std::path::absolute(path).map_err(|error| fail("", error))?;
+    // uWSGI: what lies at the path is removed, but only a socket.
+    use std::os::unix::fs::FileTypeExt;
+    match std::fs::symlink_metadata(&path) {
+        Ok(meta) if meta.file_type().is_socket() => {
+            std::fs::remove_file(&path).map_err(|error| fail("", error))?;
+        }
+        Ok(_) => {
+            let shown = path.display();
+            let message = format!("--{} {shown}: a file that is no socket is there", spec.option);
+            return Err(StartError::new(message));
+        }
+        Err(_) => {}
+    }
+    let addr = SockAddr::unix(&path).map_err(|error| fail("", error))?;
+    let socket = unix_socket(&addr, backlog).map_err(|error| fail("", error))?;
+    use std::os::unix::fs::MetadataExt;
+    let inode = std::fs::metadata(&path).map_or(0, |meta| meta.ino());
+    if let Some(mode) = options.chmod_socket {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
+            .map_err(|error| fail("chmod-socket: ", error))?;
+    }
+    if let Some(owner) = &options.chown_socket {
+        chown(&path, owner)?;
+    }
+    let name = path.display().to_string();
+    let protocol = spec.protocol;
+    let sockets = share(socket, shards).map_err(|error| fail("", error))?;
+    let file = Some((path, inode));
+    Ok(Listener { name, protocol, backlog: backlog as u64, sockets, is_unix: true, file, port: String::new() })
+}
+
+fn chown(path: &Path, owner: &str) -> Result<(), StartError> {
+    let (user, group) = owner.split_once(':').map_or((owner, None), |(u, g)| (u, Some(g)));
+    let unknown = |what: &str, name: &str| {
+        StartError::new(format!("chown-socket: there is no {what} \"{name}\" on this machine"))
+    };
+    let (uid, _) = sys::user_id(user).ok_or_else(|| unknown("user", user))?;
+    let gid = match group {
+        Some(group) => Some(sys::group_id(group).ok_or_else(|| unknown("group", group))?),
+        None => None,
+    };
+    std::os::unix::fs::chown(path, Some(uid), gid).map_err(|error| {
+        let shown = path.display();
+        StartError::new(format!("chown-socket {owner}: {shown}: {} - only root may", reason(&error)))
+    })
+}
+
+impl Listener {
+    /// The socket of one shard, as a descriptor of the shard's own.
+    ///
+    /// # Errors
+    /// The kernel's (too many files).
+    pub fn for_shard(&self, shard: usize, index: usize) -> io::Result<Listening> {
+        let protocol = match self.protocol {
+            Protocol::Http => shard::Protocol::Http,
+            Protocol::Uwsgi => shard::Protocol::Uwsgi,
+        };
+        let fd = OwnedFd::from(self.sockets[shard].try_clone()?);
+        Ok(Listening { fd, is_unix: self.is_unix, protocol, index: index as u32 })
+    }
+
+    pub fn fds(&self) -> Vec<i32> {
+        self.sockets.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    pub fn is_unix(&self) -> bool {
+        self.is_unix
+    }
+
+    /// The protocol's name.
+    pub fn proto(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Http => "http",
+            Protocol::Uwsgi => "uwsgi",
+        }
+    }
+
+    /// The accept queue's length.
+    pub fn backlog(&self) -> u64 {
+        self.backlog
+    }
+}
+
+/// Removes the sockets' files, those that are still ours (uWSGI: `vacuum`).
+pub fn vacuum(listeners: &[Listener]) {
+    use std::os::unix::fs::MetadataExt;
+    for (path, inode) in listeners.iter().filter_map(|listener| listener.file.as_ref()) {
+        if std::fs::metadata(path).is_ok_and(|meta| meta.ino() == *inode)
+            && std::fs::remove_file(path).is_ok()
+        {
+            log::line(format_args!("VACUUM: unix socket {} removed.", path.display()));
+        }
+    }
+}

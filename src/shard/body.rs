@@ -1,0 +1,248 @@
+//! A request's body on its way from the socket to the worker.
+
+use std::cell::Cell;
+use std::future::Future;
+
+use super::Shard;
+use super::exchange::News;
+use super::reader::Reader;
+use super::stream::{Received, WriteHalf};
+use super::watch::Watch;
+use crate::handoff::{BodyEnd, Ticket, WINDOW_BYTES};
+use crate::proto::chunked::Decoder;
+use crate::proto::{Limits, Reject};
+use crate::request::{Body, Request};
+use crate::sys::Half;
+
+/// A client that sends a body more slowly than this is cut off.
+const RATE_BYTES_PER_S: u64 = 512;
+
+/// What is left of a body.
+pub(super) enum Rest {
+    Length(u64),
+    Chunked(Box<Decoder>),
+    Done,
+}
+
+impl Rest {
+    pub(super) fn of(request: &Request) -> Rest {
+        match request.body {
+            Body::None => Rest::Done,
+            Body::Length(len) => Rest::Length(len),
+            Body::Chunked => Rest::Chunked(Box::default()),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Rest::Done | Rest::Length(0))
+    }
+
+    /// Bytes that may still come: what draining would have to read.
+    pub(super) fn left(&self) -> u64 {
+        match self {
+            Rest::Length(left) => *left,
+            Rest::Chunked(_) => u64::MAX,
+            Rest::Done => 0,
+        }
+    }
+
+    /// Takes body bytes out of `bytes`, at most `max`, and appends them to `out`. Returns how many
+    /// raw bytes they were.
+    fn take(
+        &mut self,
+        bytes: &mut [u8],
+        max: usize,
+        limits: &Limits,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, Reject> {
+        let room = bytes.len().min(max);
+        match self {
+            Rest::Done => Ok(0),
+            Rest::Length(left) => {
+                let len = room.min(usize::try_from(*left).unwrap_or(room));
+                out.extend_from_slice(&bytes[..len]);
+                *left -= len as u64;
+                Ok(len)
+            }
+            Rest::Chunked(decoder) => {
+                let step = decoder.decode(&mut bytes[..room], limits)?;
+                out.extend_from_slice(&bytes[..step.produced]);
+                if step.done {
+                    *self = Rest::Done;
+                }
+                Ok(step.consumed)
+            }
+        }
+    }
+}
+
+/// Sets deadlines that a client of at least the minimum rate meets.
+pub(super) struct Pace {
+    window_s: u64,
+    bytes: u64,
+}
+
+impl Pace {
+    pub(super) fn start(shard: &Shard, watch: &Watch) -> Pace {
+        let window_s = shard.timeouts.body_s.max(1);
+        watch.set(shard.watches.now_s() + window_s, Half::Read);
+        Pace { window_s, bytes: 0 }
+    }
+
+    /// Counts received bytes; enough of them earn a new deadline.
+    fn received(&mut self, shard: &Shard, watch: &Watch, bytes: usize) {
+        self.bytes += bytes as u64;
+        if self.bytes >= self.window_s * RATE_BYTES_PER_S {
+            *self = Pace::start(shard, watch);
+        }
+    }
+}
+
+/// Why a body did not come.
+pub(super) enum Lost {
+    Refused(Reject),
+    /// The client left or closed in the middle.
+    Gone,
+}
+
+/// What reading a body needs of its connection.
+pub(super) struct Receiving<'c, F> {
+    pub(super) shard: &'c Shard,
+    pub(super) reader: &'c mut Reader<F>,
+    pub(super) watch: &'c Watch,
+}
+
+impl<F: Future<Output = Received>> Receiving<'_, F> {
+    /// Gathers the body behind the head of `head_len` bytes until it is whole or `max` bytes of it
+    /// are in `body`. The raw bytes are taken out of the reader, the head stays.
+    pub(super) async fn gather(
+        &mut self,
+        rest: &mut Rest,
+        head_len: usize,
+        max: usize,
+        body: &mut Vec<u8>,
+        mut invite: Option<&mut WriteHalf>,
+    ) -> Result<(), Lost> {
+        let mut pace = Pace::start(self.shard, self.watch);
+        loop {
+            let bytes = self.reader.bytes();
+            let taken = rest
+                .take(&mut bytes[head_len..], max - body.len(), &self.shard.limits, body)
+                .map_err(Lost::Refused)?;
+            bytes.drain(head_len..head_len + taken);
+            if rest.is_done() || body.len() >= max {
+                self.watch.clear();
+                return Ok(());
+            }
+            if let Some(writer) = invite.take() {
+                // RFC 9110, 10.1.1: the client waits for this before it sends the body.
+                let _ = writer.send_bytes(super::respond::CONTINUE).await;
+            }
+            let before = self.reader.bytes().len();
+            let more = self.reader.more(true).await;
+            if self.watch.has_expired() {
+                return Err(Lost::Refused(Reject::RequestTimeout));
+            }
+            if !more {
+                return Err(Lost::Gone);
+            }
+            let received = self.reader.bytes().len() - before;
+            pace.received(self.shard, self.watch, received);
+        }
+    }
+
+    /// Moves the rest of the body through the slot's window, then waits for the peer to leave.
+    /// Never completes: the response decides when the exchange is over.
+    pub(super) async fn stream(
+        &mut self,
+        rest: &mut Rest,
+        left: &Cell<u64>,
+        ticket: &Ticket,
+        news: &News<'_>,
+    ) {
+        if !rest.is_done() {
+            let end = self.pump(rest, left, ticket, news).await;
+            ticket.end_body(end);
+            if end != BodyEnd::Complete {
+                // What follows on this connection has no known start.
+                left.set(u64::MAX);
+                return std::future::pending().await;
+            }
+            left.set(0);
+        }
+        self.watch_peer(ticket).await;
+    }
+
+    async fn pump(
+        &mut self,
+        rest: &mut Rest,
+        left: &Cell<u64>,
+        ticket: &Ticket,
+        news: &News<'_>,
+    ) -> BodyEnd {
+        let mut piece = self.shard.take_buffer();
+        let mut pace = Pace::start(self.shard, self.watch);
+        loop {
+            let bytes = self.reader.bytes();
+            let Ok(taken) = rest.take(bytes, WINDOW_BYTES, &self.shard.limits, &mut piece) else {
+                return BodyEnd::Aborted;
+            };
+            self.reader.consume(taken);
+            left.set(rest.left());
+            let mut start = 0;
+            while start < piece.len() {
+                let seen = news.seen();
+                start += ticket.put_body(&piece[start..]);
+                if start < piece.len() {
+                    // The app reads slowly: that is no fault of the client's.
+                    self.watch.clear();
+                    ticket.want_body_space();
+                    if ticket.body_space() < WINDOW_BYTES / 2 {
+                        news.changed(seen).await;
+                    }
+                    pace = Pace::start(self.shard, self.watch);
+                }
+            }
+            piece.clear();
+            if rest.is_done() {
+                self.shard.give_buffer(piece);
+                self.watch.clear();
+                return BodyEnd::Complete;
+            }
+            let more = self.reader.more(true).await;
+            if self.watch.has_expired() {
+                return BodyEnd::TimedOut;
+            }
+            if !more {
+                return BodyEnd::Aborted;
+            }
+            let received = self.reader.bytes().len();
+            pace.received(self.shard, self.watch, received);
+        }
+    }
+
+    /// Keeps a read armed while the app runs, to see a peer that breaks the connection. With bytes
+    /// of a next request in the buffer there is no need: they are served first.
+    async fn watch_peer(&mut self, ticket: &Ticket) {
+        if self.reader.is_armed() || self.reader.bytes().is_empty() {
+            self.reader.arm(false);
+            std::future::poll_fn(|cx| self.reader.poll(cx)).await;
+            if self.reader.has_failed() {
+                ticket.cancel();
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
+    /// Reads and drops what is left of a body, so that the next request starts at the right byte.
+    pub(super) async fn drain(&mut self, rest: &mut Rest) -> Result<(), Lost> {
+        let mut sink = self.shard.take_buffer();
+        while !rest.is_done() {
+            sink.clear();
+            let result = self.gather(rest, 0, 64 * 1024, &mut sink, None).await;
+            result?;
+        }
+        self.shard.give_buffer(sink);
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! One connection from accept to close: the only place where socket, protocol and hand-off meet.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use super::exchange::{self, Next};
+use super::listener::{Peer, Protocol};
+use super::reader::{Reader, reader};
+use super::stream::{Received, Stream, WriteHalf};
+use super::watch::Watch;
+use super::{Shard, refusal};
+use crate::proto::uwsgi::Packet;
+use crate::proto::{Parsed, Reject, http, uwsgi};
+use crate::request::Request;
+use crate::shared::shard as place;
+use crate::sys::{self, Half};
+
+/// Bytes that are read and dropped before a close, so that the peer sees our answer and not a reset
+/// (RFC 9112, 9.6).
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+const LINGER_S: u64 = 3;
+
+/// What a connection owns.
+pub(super) struct Connection<F> {
+    pub(super) shard: Rc<Shard>,
+    pub(super) reader: Reader<F>,
+    pub(super) writer: WriteHalf,
+    pub(super) watch: Rc<Watch>,
+    pub(super) peer: Peer,
+    pub(super) protocol: Protocol,
+    pub(super) listener: u32,
+    /// The bytes that are sent next.
+    pub(super) out: Vec<u8>,
+}
+
+/// Runs one connection to its end. A panic in it ends this connection and nothing else.
+pub(super) async fn run(
+    shard: Rc<Shard>,
+    stream: Stream,
+    peer: Peer,
+    protocol: Protocol,
+    listener: u32,
+) {
+    let fd = stream.fd();
+    let (key, watch) = shard.watches.add(fd);
+    shard.row.bump(place::OPEN, 1);
+    let (read, writer) = stream.split();
+    let mut connection = Connection {
+        shard: Rc::clone(&shard),
+        reader: reader(read),
+        writer,
+        watch,
+        peer,
+        protocol,
+        listener,
+        out: Vec::new(),
+    };
+    let life = async move {
+        let end = serve(&mut connection).await;
+        if end == Next::Linger {
+            linger(&mut connection, fd).await;
+        }
+    };
+    if CatchPanic(Box::pin(life)).await.is_err() {
+        shard.row.bump(place::PANICS, 1);
+        crate::log::line(format_args!("BUG: a connection panicked and was closed"));
+    }
+    shard.row.set(place::OPEN, shard.row.get(place::OPEN).saturating_sub(1));
+    shard.watches.remove(key);
+    if shard.draining.get() && shard.watches.len() == 0 {
+        shard.ended.raise();
+    }
+}
+
+/// What `next_head` found.
+enum Head {
+    Request,
+    Rejected(Reject),
+    /// The peer closed between two requests.
+    Closed,
+}
+
+/// Serves one request after another until the peer, a limit or a drain ends it.
+async fn serve<F: Future<Output = Received>>(connection: &mut Connection<F>) -> Next {
+    let mut is_first = true;
+    loop {
+        let mut request = connection.shard.take_request();
+        let next = match connection.next_head(&mut request, is_first).await {
+            Head::Closed => Next::Close,
+            Head::Rejected(reject) => {
+                connection.refuse(reject).await;
+                Next::Linger
+            }
+            Head::Request if connection.is_http() => exchange::serve(connection, &request).await,
+            Head::Request => connection.serve_packet(&request).await,
+        };
+        connection.shard.give_request(request);
+        if next != Next::Keep {
+            return next;
+        }
+        is_first = false;
+    }
+}
+
+impl<F: Future<Output = Received>> Connection<F> {
+    pub(super) fn is_http(&self) -> bool {
+        self.protocol == Protocol::Http
+    }
+
+    fn parse(&mut self, request: &mut Request) -> Result<Parsed, Reject> {
+        let limits = &self.shard.limits;
+        match self.protocol {
+            Protocol::Http => http::parse(self.reader.bytes(), limits, request),
+            Protocol::Uwsgi => uwsgi::parse(self.reader.bytes(), limits, request),
+        }
+    }
+
+    /// Waits for a whole head.
+    async fn next_head(&mut self, request: &mut Request, is_first: bool) -> Head {
+        let mut is_begun = false;
+        loop {
+            // The read that was armed during the last response may have got it already.
+            if !self.reader.is_armed() && !self.reader.bytes().is_empty() {
+                match self.parse(request) {
+                    Ok(Parsed::Complete) => {
+                        self.watch.clear();
+                        return Head::Request;
+                    }
+                    Ok(Parsed::Partial) => {}
+                    Err(reject) => return Head::Rejected(reject),
+                }
+                // Empty lines are no beginning of a request (RFC 9112, 2.2).
+                let blank = |&byte: &u8| byte == b'\r' || byte == b'\n';
+                if !is_begun && !self.reader.bytes().iter().all(blank) {
+                    is_begun = true;
+                    self.watch.set(self.now_s() + self.shard.timeouts.head_s, Half::Read);
+                }
+            }
+            if !is_begun && !self.wait_begin(is_first) {
+                return Head::Closed;
+            }
+            let more = self.reader.more(false).await;
+            self.watch.set_idle(false);
+            if self.watch.has_expired() && is_begun {
+                return Head::Rejected(Reject::RequestTimeout);
+            }
+            if !more {
+                return Head::Closed;
+            }
+        }
+    }
+
+    /// Prepares for the wait between two requests; false if there is nothing to wait for.
+    fn wait_begin(&mut self, is_first: bool) -> bool {
+        if self.shard.draining.get() && !is_first {
+            return false;
+        }
+        self.reader.shrink();
+        let timeouts = &self.shard.timeouts;
+        let seconds = if is_first { timeouts.head_s } else { timeouts.idle_s };
+        self.watch.set(self.now_s() + seconds, Half::Read);
+        self.watch.set_idle(true);
+        true
+    }
+
+    fn now_s(&self) -> u64 {
+        self.shard.watches.now_s()
+    }
+
+    /// A uwsgi packet: a request, a ping, or something that is not for us.
+    async fn serve_packet(&mut self, request: &Request) -> Next {
+        match Packet::of(request.modifier1) {
+            Packet::Request => exchange::serve(self, request).await,
+            Packet::Ping => {
+                crate::log::line(format_args!("PING"));
+                let _ = self.writer.send(uwsgi::pong().to_vec()).await;
+                Next::Close
+            }
+            Packet::Other(modifier1) => {
+                crate::log::line(format_args!("-- unavailable modifier requested: {modifier1} --"));
+                let mut out = Vec::new();
+                let detail = format!(
+                    "this socket speaks the uwsgi protocol, and modifier1 {modifier1} is not served \
+                     (an HTTP client needs --http-socket)"
+                );
+                refusal::write(400, "Bad Request", &detail, false, &mut out);
+                let _ = self.writer.send(out).await;
+                Next::Linger
+            }
+        }
+    }
+}
+
+/// Says that we send no more, and reads what the peer still sends for a while.
+async fn linger<F: Future<Output = Received>>(connection: &mut Connection<F>, fd: i32) {
+    sys::shut(fd, Half::Write);
+    connection.watch.set(connection.now_s() + LINGER_S, Half::Both);
+    let mut dropped = 0;
+    while dropped < LINGER_BYTES_MAX && connection.reader.more(true).await {
+        dropped += connection.reader.bytes().len();
+        connection.reader.bytes().clear();
+        if connection.watch.has_expired() {
+            return;
+        }
+    }
+}
+
+/// A future whose panic is its result: monoio does not catch one, and it would end the shard.
+struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let life = &mut self.0;
+        match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(())),
+        }
+    }
+}

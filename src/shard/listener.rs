@@ -1,0 +1,140 @@
+//! Accepts connections on the shard's listeners.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monoio::io::Canceller;
+use monoio::net::{TcpListener, UnixListener};
+
+use super::stream::Stream;
+use super::{Shard, connection};
+use crate::shared::shard as place;
+use crate::sys;
+
+/// What the peers of a listener speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http,
+    Uwsgi,
+}
+
+/// A bound and listening socket for one shard. Always non-blocking: epoll needs it, the ring does
+/// not mind, and the flag is shared with whoever inherits the socket.
+pub struct Listening {
+    pub fd: OwnedFd,
+    pub is_unix: bool,
+    pub protocol: Protocol,
+    /// The listener's number, the same in all shards.
+    pub index: u32,
+}
+
+/// The running accept loops.
+pub(super) struct Accepting(Vec<Canceller>);
+
+impl Accepting {
+    /// Ends the loops. An accept that was won just before is still served.
+    pub(super) fn stop(self) {
+        for canceller in self.0 {
+            canceller.cancel();
+        }
+    }
+}
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Who is at the other end: REMOTE_ADDR and REMOTE_PORT, empty for unix sockets.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Peer {
+    pub(super) addr: String,
+    pub(super) port: String,
+}
+
+/// Starts an accept loop for each listener.
+pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepting {
+    let mut cancellers = Vec::new();
+    for Listening { fd, is_unix, protocol, index } in listeners {
+        let socket = if is_unix {
+            UnixListener::from_std(fd.into()).map(Socket::Unix)
+        } else {
+            TcpListener::from_std(fd.into()).map(Socket::Tcp)
+        };
+        match socket {
+            Ok(socket) => {
+                let canceller = Canceller::new();
+                let handle = canceller.handle();
+                cancellers.push(canceller);
+                monoio::spawn(accept_loop(Rc::clone(shard), socket, protocol, index, handle));
+            }
+            Err(error) => log_and_end(shard, &format!("a listener cannot be watched: {error}")),
+        }
+    }
+    Accepting(cancellers)
+}
+
+async fn accept_loop(
+    shard: Rc<Shard>,
+    socket: Socket,
+    protocol: Protocol,
+    index: u32,
+    cancel: monoio::io::CancelHandle,
+) {
+    loop {
+        // Cancelable: dropping a pending accept would leak the connection that it wins.
+        let accepted = match &socket {
+            Socket::Tcp(listener) => listener
+                .cancelable_accept(cancel.clone())
+                .await
+                .map(|(stream, addr)| (Stream::Tcp(stream), peer_of(addr))),
+            Socket::Unix(listener) => listener
+                .cancelable_accept(cancel.clone())
+                .await
+                .map(|(stream, _)| (Stream::Unix(stream), Peer::default())),
+        };
+        match accepted {
+            Ok((stream, peer)) => begin(&shard, stream, peer, protocol, index),
+            Err(_) if shard.draining.get() => return,
+            Err(error) => back_off(&shard, &error).await,
+        }
+    }
+}
+
+fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, index: u32) {
+    if shard.close_on_exec {
+        sys::close_on_exec(stream.fd());
+    }
+    shard.row.bump(place::ACCEPTED, 1);
+    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index));
+}
+
+/// Without descriptors accept fails at once and for ever: waiting is better than spinning.
+async fn back_off(shard: &Shard, error: &io::Error) {
+    let exhausted = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    if exhausted {
+        crate::log::line(format_args!(
+            "accept(): {error} (shard {}, {} connections): raise the limit of open files",
+            shard.index,
+            shard.watches.len()
+        ));
+        monoio::time::sleep(Duration::from_millis(100)).await;
+    } else if error.kind() != io::ErrorKind::ConnectionAborted {
+        monoio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn peer_of(addr: SocketAddr) -> Peer {
+    // An IPv4 client of an IPv6 socket is shown as what it is.
+    let ip = addr.ip().to_canonical();
+    Peer { addr: ip.to_string(), port: addr.port().to_string() }
+}
+
+pub(super) fn log_and_end(shard: &Shard, what: &str) {
+    crate::log::line(format_args!("shard {}: {what}", shard.index));
+    shard.draining.set(true);
+    shard.ended.raise();
+}

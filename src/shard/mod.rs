@@ -1,0 +1,229 @@
+//! What it does: one core's I/O: accepts, receives, parses, hands over, sends.
+//! What it does not: Python; anything that blocks.
+//! Who may call it: server.
+//! What it may import: monoio, proto, files, handoff, shared, log.
+//!
+//! A turn: the ring's completions wake connection tasks; they parse and `submit`; then the turn task
+//! runs once, wakes workers for the whole batch and gathers answers; then the shard parks, and the
+//! sends of the turn go out in one system call.
+
+mod body;
+mod connection;
+mod exchange;
+mod listener;
+mod reader;
+mod refusal;
+mod request_log;
+mod respond;
+mod ring;
+mod signal;
+mod spool;
+mod stream;
+mod turn;
+mod watch;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use signal::Signal;
+use watch::Watches;
+
+pub use listener::{Listening, Protocol};
+pub use ring::{Driver, Flags, probe_uring};
+
+use crate::handoff::{Handoff, Queue};
+use crate::log::{Clock, Lines};
+use crate::proto::Limits;
+use crate::request::Request;
+use crate::shared::{Board, Mailbox, Row, shard as place};
+
+/// Seconds after which something must have happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Between two requests; 0 closes after each response.
+    pub idle_s: u64,
+    /// For a whole request head.
+    pub head_s: u64,
+    /// For a part of the body at the minimum rate.
+    pub body_s: u64,
+    /// For progress on a response.
+    pub write_s: u64,
+}
+
+/// Which requests get a line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Logging {
+    pub all: bool,
+    pub status_4xx: bool,
+    pub status_5xx: bool,
+}
+
+/// What the control thread tells a shard.
+#[derive(Debug, Clone, Copy)]
+pub enum Message {
+    /// A worker incarnation has died.
+    WorkerDied { incarnation: u32 },
+    /// Accept no more, finish what runs, then end.
+    Drain,
+    /// End now, whatever runs.
+    Abort,
+}
+
+/// What a shard is made from. It crosses to the shard's thread.
+pub struct Setup {
+    pub index: usize,
+    pub handoff: &'static Handoff,
+    pub board: &'static Board,
+    /// Indices of the shard's own workers.
+    pub workers: Vec<usize>,
+    pub listeners: Vec<Listening>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Bodies of at least this many bytes go to a file first.
+    pub post_buffering: Option<u64>,
+    pub logging: Logging,
+    pub lines: Lines,
+    pub mailbox: Mailbox<Message>,
+    /// Messages that were carried out, for the control thread to wait on.
+    pub done: Mailbox<Message>,
+    /// Accepted sockets must be kept from programs that the app executes.
+    pub close_on_exec: bool,
+    pub driver: Driver,
+}
+
+/// One shard, on its own thread.
+pub struct Shard {
+    limits: Limits,
+    timeouts: Timeouts,
+    post_buffering: Option<u64>,
+    logging: Logging,
+    close_on_exec: bool,
+    handoff: &'static Handoff,
+    board: &'static Board,
+    row: Row,
+    index: usize,
+    queue: RefCell<Queue>,
+    /// News of each slot, by its place among the shard's slots.
+    news: Vec<Signal>,
+    /// Connections that wait for a free slot.
+    slotless: RefCell<VecDeque<Waker>>,
+    turn: Signal,
+    ticking: Signal,
+    watches: Watches,
+    draining: Cell<bool>,
+    ended: Signal,
+    lines: RefCell<Lines>,
+    clock: RefCell<Clock>,
+    date: RefCell<respond::Date>,
+    /// Parsed heads and buffers that wait for the next use.
+    requests: RefCell<Vec<Box<Request>>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Runs a shard until it is told to end and all its connections are done.
+///
+/// # Errors
+/// The kernel's, when it refuses the ring.
+pub fn run(setup: Setup) -> std::io::Result<()> {
+    let driver = setup.driver;
+    ring::run(driver, serve(setup))
+}
+
+async fn serve(setup: Setup) {
+    let Setup { listeners, mailbox, done, index, .. } = setup;
+    let row = setup.board.shard(index);
+    row.set(place::THREAD_ID, crate::sys::thread_id() as u64);
+    let slots = setup.handoff.region.geometry().slots_per_shard;
+    let shard = Rc::new(Shard {
+        limits: setup.limits,
+        timeouts: setup.timeouts,
+        post_buffering: setup.post_buffering,
+        logging: setup.logging,
+        close_on_exec: setup.close_on_exec,
+        handoff: setup.handoff,
+        board: setup.board,
+        row,
+        index,
+        queue: RefCell::new(Queue::new(setup.handoff, index, setup.workers)),
+        news: (0..slots).map(|_| Signal::default()).collect(),
+        slotless: RefCell::default(),
+        turn: Signal::default(),
+        ticking: Signal::default(),
+        watches: Watches::default(),
+        draining: Cell::new(false),
+        ended: Signal::default(),
+        lines: RefCell::new(setup.lines),
+        clock: RefCell::default(),
+        date: RefCell::default(),
+        requests: RefCell::default(),
+        buffers: RefCell::default(),
+    });
+    shard.watches.sweep(shard.now_s());
+    monoio::spawn(turn::turns(Rc::clone(&shard)));
+    monoio::spawn(turn::ticks(Rc::clone(&shard)));
+    monoio::spawn(turn::sweeps(Rc::clone(&shard)));
+    let accepting = listener::accept_on(&shard, listeners);
+    monoio::spawn(turn::bells(Rc::clone(&shard), mailbox, done, accepting));
+    shard.ended.wait().await;
+    // Closes are queued operations: one more turn lets them out.
+    monoio::time::sleep(Duration::from_millis(1)).await;
+    // The shard's tasks outlive this function, but not their use of the log.
+    shard.lines.borrow_mut().close();
+}
+
+impl Shard {
+    /// Seconds on a clock that only goes forward.
+    fn now_s(&self) -> u64 {
+        use std::sync::OnceLock;
+        use std::time::Instant;
+        static START: OnceLock<Instant> = OnceLock::new();
+        // Not 0, so that a deadline in the past can be told from none.
+        START.get_or_init(Instant::now).elapsed().as_secs() + 1
+    }
+
+    /// The bell's descriptor.
+    fn bell(&self) -> RawFd {
+        self.handoff.bell(self.index)
+    }
+
+    /// A head to parse into.
+    fn take_request(&self) -> Box<Request> {
+        self.requests.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give_request(&self, request: Box<Request>) {
+        let mut requests = self.requests.borrow_mut();
+        if requests.len() < 256 {
+            requests.push(request);
+        }
+    }
+
+    /// An empty buffer.
+    fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < 256 && buffer.capacity() <= 128 * 1024 {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// The signal of a slot's news.
+    fn news_of(&self, slot: usize) -> &Signal {
+        &self.news[slot % self.news.len()]
+    }
+
+    /// Hands gathered news to the tasks that wait for them.
+    fn deliver(&self, slots: &[usize]) {
+        for &slot in slots {
+            self.news_of(slot).raise();
+        }
+    }
+}

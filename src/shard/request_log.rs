@@ -1,0 +1,78 @@
+//! Gathers what the request line says, after the response's last byte.
+
+use super::Shard;
+use super::exchange::now_us;
+use super::listener::Peer;
+use super::respond::Sent;
+use crate::handoff::Ticket;
+use crate::log::{RequestLine, write_request_line};
+use crate::request::{Fields, Range, Request, Version};
+use crate::shared::worker;
+
+/// Variables that an HTTP request has beside its header fields.
+const OWN_VARS: usize = 10;
+
+/// Writes the request's line, if it gets one.
+pub(super) fn write(
+    shard: &Shard,
+    request: &Request,
+    peer: &Peer,
+    ticket: &Ticket,
+    sent: &Sent,
+    arrived_us: u64,
+) {
+    let total = shard.board.count_request();
+    let logging = &shard.logging;
+    let wanted = logging.all
+        || (logging.status_4xx && (400..500).contains(&sent.status))
+        || (logging.status_5xx && (500..600).contains(&sent.status));
+    let (number, core, app_request) = ticket.signed();
+    let row = match (number as usize).checked_sub(1) {
+        Some(index) if index < shard.board.workers() => Some(shard.board.worker(index)),
+        _ => None,
+    };
+    if let Some(row) = row {
+        row.add(worker::TX, sent.head_bytes + sent.body_bytes);
+    }
+    if !wanted {
+        return;
+    }
+    let mut head = shard.take_buffer();
+    ticket.copy_head(request.head_len, &mut head);
+    let var = |name: &[u8]| -> Range {
+        let of = |field: &&crate::request::Field| field.name.of(&head) == name;
+        request.fields.iter().find(of).map_or(Range::default(), |field| field.value)
+    };
+    let is_vars = request.kind == Fields::Vars;
+    let (addr, user) = match is_vars {
+        true => (var(b"REMOTE_ADDR").of(&head), var(b"REMOTE_USER").of(&head)),
+        false => (peer.addr.as_bytes(), &b""[..]),
+    };
+    let line = RequestLine {
+        pid: row.map_or(0, |row| row.get(worker::PID)),
+        app: if row.is_some_and(|row| row.get(worker::HAS_APP) == 1) { 0 } else { -1 },
+        number: app_request,
+        total,
+        addr,
+        user,
+        vars: request.fields.len() + if is_vars { 0 } else { OWN_VARS },
+        head_bytes: request.head_len,
+        start_s: (arrived_us / 1_000_000) as i64,
+        method: request.method.of(&head),
+        uri: request.target.of(&head),
+        body_bytes: sent.body_bytes,
+        millis: now_us().saturating_sub(arrived_us) / 1000,
+        via_sendfile: sent.is_file,
+        protocol: if request.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" },
+        status: sent.status,
+        headers: sent.headers,
+        header_bytes: sent.head_bytes as usize,
+        switches: 1,
+        core,
+    };
+    let mut lines = shard.lines.borrow_mut();
+    write_request_line(&line, &mut shard.clock.borrow_mut(), lines.batch());
+    drop(lines);
+    shard.give_buffer(head);
+    shard.turn.raise();
+}

@@ -1,0 +1,293 @@
+//! The response's way from the slot to the socket: head, framing, body, end.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::exchange::{DRAIN_BYTES_MAX, News};
+use super::stream::WriteHalf;
+use super::watch::Watch;
+use super::{Shard, refusal};
+use crate::handoff::{Progress, ResponseHead, Stage, Ticket, flag};
+use crate::proto::chunked;
+use crate::request::{Request, Version};
+use crate::sys::Half;
+
+/// RFC 9110, 15.2.1.
+pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
+
+/// Bytes that one send of a large body carries at most: each one earns a new deadline.
+const PIECE_BYTES: usize = 1024 * 1024;
+/// Bytes of a file that are read at once.
+const FILE_PIECE_BYTES: usize = 128 * 1024;
+
+/// The Date field of the current second, formatted once.
+#[derive(Default)]
+pub(super) struct Date {
+    second: u64,
+    line: String,
+}
+
+impl Date {
+    fn line(&mut self, now_us: u64) -> &str {
+        let second = now_us / 1_000_000;
+        if self.second != second || self.line.is_empty() {
+            self.second = second;
+            let time = UNIX_EPOCH + Duration::from_secs(second);
+            self.line = format!("Date: {}\r\n", httpdate::fmt_http_date(time));
+        }
+        &self.line
+    }
+}
+
+/// How the end of a body is told to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// By Content-Length, or there is no body.
+    Length,
+    Chunked,
+    /// By closing the connection.
+    Close,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sent {
+    pub(super) keep_alive: bool,
+    pub(super) status: u16,
+    pub(super) headers: u32,
+    pub(super) head_bytes: u64,
+    pub(super) body_bytes: u64,
+    pub(super) is_file: bool,
+}
+
+/// The sending side of an exchange.
+pub(super) struct Sending<'c> {
+    pub(super) shard: &'c Shard,
+    pub(super) writer: &'c mut WriteHalf,
+    pub(super) watch: &'c Watch,
+    pub(super) out: &'c mut Vec<u8>,
+    pub(super) request: &'c Request,
+    pub(super) ticket: &'c Ticket,
+    pub(super) news: &'c News<'c>,
+    /// What of the request's body has not been read.
+    pub(super) body_left: &'c Cell<u64>,
+    pub(super) is_http: bool,
+    pub(super) arrived_us: u64,
+}
+
+impl Sending<'_> {
+    /// Sends the whole response. An error is a connection that broke.
+    pub(super) async fn respond(mut self) -> io::Result<Sent> {
+        let (head, progress) = loop {
+            let seen = self.news.seen();
+            let progress = self.ticket.progress();
+            match progress.head {
+                Some(head) => break (head, progress),
+                None if progress.stage == Stage::Failed => return self.lost_worker().await,
+                None if progress.stage == Stage::Done => return self.no_answer().await,
+                None => self.news.changed(seen).await,
+            }
+        };
+        self.out.clear();
+        let (mut sent, framing) = self.write_head(&head, &progress);
+        let whole = self.body(&mut sent, framing).await?;
+        if !whole {
+            sent.keep_alive = false;
+        }
+        Ok(sent)
+    }
+
+    /// Composes the head. The worker gave status and fields, the connection's are ours.
+    fn write_head(&mut self, head: &ResponseHead, progress: &Progress) -> (Sent, Framing) {
+        let bodiless = matches!(head.status, 100..=199 | 204 | 304) || self.request.is_head;
+        let out = &mut *self.out;
+        let version = match (self.is_http, self.request.version) {
+            // uWSGI: over its protocol the status line names the client's version.
+            (false, Version::Http10) => "HTTP/1.0 ",
+            _ => "HTTP/1.1 ",
+        };
+        out.extend_from_slice(version.as_bytes());
+        self.ticket.take_output(head.head_len as usize, out);
+        let framing = match (self.is_http, head.length) {
+            (_, Some(_)) => Framing::Length,
+            _ if bodiless => Framing::Length,
+            (true, None) if self.request.version == Version::Http11 => Framing::Chunked,
+            (_, None) => Framing::Close,
+        };
+        if head.flags & flag::LENGTH_KNOWN != 0
+            && self.is_http
+            && let Some(length) = head.length
+        {
+            let _ = write!(out, "Content-Length: {length}\r\n");
+        }
+        let keep_alive = self.is_http
+            && self.request.keep_alive
+            && self.shard.timeouts.idle_s > 0
+            && framing != Framing::Close
+            && progress.flags & flag::CUT == 0
+            && self.body_left.get() <= DRAIN_BYTES_MAX
+            && !self.shard.draining.get();
+        if self.is_http {
+            if head.flags & flag::HAS_DATE == 0 {
+                let mut date = self.shard.date.borrow_mut();
+                out.extend_from_slice(date.line(self.arrived_us).as_bytes());
+            }
+            if framing == Framing::Chunked {
+                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            }
+            match (keep_alive, self.request.version) {
+                (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+                (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+                (true, Version::Http11) => {}
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        let sent = Sent {
+            keep_alive,
+            status: head.status,
+            headers: head.headers,
+            head_bytes: out.len() as u64,
+            ..Sent::default()
+        };
+        (sent, framing)
+    }
+
+    /// Sends the body; false if it ended before it was complete.
+    async fn body(&mut self, sent: &mut Sent, framing: Framing) -> io::Result<bool> {
+        loop {
+            let seen = self.news.seen();
+            let progress = self.ticket.progress();
+            if progress.pending > 0 {
+                if framing == Framing::Chunked {
+                    chunked::encode_size(progress.pending, self.out);
+                }
+                let taken = self.ticket.take_output(progress.pending, self.out);
+                sent.body_bytes += taken as u64;
+                if framing == Framing::Chunked {
+                    self.out.extend_from_slice(b"\r\n");
+                }
+            } else if let Some(large) = self.ticket.take_large_in_turn() {
+                sent.body_bytes += large.len() as u64;
+                self.large(large, framing).await?;
+                continue;
+            } else if progress.stage == Stage::Failed {
+                return self.flush().await.map(|()| false);
+            } else if progress.stage == Stage::Done {
+                return self.end(progress.flags, sent, framing).await;
+            } else if self.out.is_empty() {
+                self.news.changed(seen).await;
+                continue;
+            }
+            // With nothing more to come, head, body and end go out in one send.
+            let last = self.ticket.progress();
+            if last.stage != Stage::Done || last.pending > 0 || self.out.len() >= PIECE_BYTES {
+                self.flush().await?;
+            }
+        }
+    }
+
+    async fn end(&mut self, flags: u32, sent: &mut Sent, framing: Framing) -> io::Result<bool> {
+        if let Some(file) = self.ticket.take_file() {
+            sent.is_file = true;
+            return self.file(file, sent).await;
+        }
+        let whole = flags & flag::CUT == 0;
+        if whole && framing == Framing::Chunked {
+            self.out.extend_from_slice(chunked::LAST_CHUNK);
+        }
+        self.flush().await?;
+        Ok(whole)
+    }
+
+    /// Sends a body that the worker handed over as it is, straight from its memory.
+    async fn large(&mut self, large: Bytes, framing: Framing) -> io::Result<()> {
+        if framing == Framing::Chunked {
+            chunked::encode_size(large.len(), self.out);
+        }
+        self.flush().await?;
+        let mut rest = large;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
+            self.set_deadline();
+            self.writer.send_bytes(piece).await?;
+        }
+        self.watch.clear();
+        if framing == Framing::Chunked {
+            self.out.extend_from_slice(b"\r\n");
+        }
+        Ok(())
+    }
+
+    /// Sends a file that the worker opened.
+    async fn file(&mut self, file: std::fs::File, sent: &mut Sent) -> io::Result<bool> {
+        self.flush().await?;
+        let (mut offset, len) = self.ticket.file_range();
+        let end = offset + len;
+        let file = monoio::fs::File::from_std(file)?;
+        let mut buffer = vec![0; FILE_PIECE_BYTES.min(len as usize)];
+        while offset < end {
+            buffer.resize(FILE_PIECE_BYTES.min((end - offset) as usize), 0);
+            let (result, filled) = file.read_at(buffer, offset).await;
+            let count = result?;
+            buffer = filled;
+            if count == 0 {
+                return Ok(false); // The file has shrunk.
+            }
+            buffer.truncate(count);
+            self.set_deadline();
+            let (result, back) = self.writer.send(buffer).await;
+            result?;
+            buffer = back;
+            offset += count as u64;
+            sent.body_bytes += count as u64;
+        }
+        self.watch.clear();
+        Ok(true)
+    }
+
+    fn set_deadline(&self) {
+        // While a request body is being received its own deadline counts.
+        if self.body_left.get() == 0 {
+            let deadline = self.shard.watches.now_s() + self.shard.timeouts.write_s;
+            self.watch.set(deadline, Half::Both);
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        self.set_deadline();
+        let out = std::mem::take(self.out);
+        let (result, out) = self.writer.send(out).await;
+        *self.out = out;
+        self.out.clear();
+        if self.out.capacity() > 64 * 1024 {
+            *self.out = Vec::new();
+        }
+        if self.body_left.get() == 0 {
+            self.watch.clear();
+        }
+        result.map(drop)
+    }
+
+    /// The worker died before it answered: its request costs a 502, the connection lives.
+    async fn lost_worker(self) -> io::Result<Sent> {
+        self.own(502, "Bad Gateway", "the worker that ran this request died").await
+    }
+
+    async fn no_answer(self) -> io::Result<Sent> {
+        self.own(500, "Internal Server Error", "").await
+    }
+
+    async fn own(mut self, status: u16, reason: &str, detail: &str) -> io::Result<Sent> {
+        self.out.clear();
+        refusal::write(status, reason, detail, self.is_http, self.out);
+        let bytes = self.out.len() as u64;
+        self.flush().await?;
+        Ok(Sent { status, headers: 3, head_bytes: bytes, ..Sent::default() })
+    }
+}

@@ -1,0 +1,124 @@
+//! The shard's own tasks: the turn's batch, the doorbell, the millisecond tick, the second's sweep.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use monoio::net::UnixStream;
+
+use super::listener::Accepting;
+use super::{Message, Shard};
+use crate::shared::{Mailbox, shard as place};
+
+/// Runs after the connection tasks of a turn: wakes workers once for all that they submitted, and
+/// gathers answers that came meanwhile, which saves their doorbell.
+pub(super) async fn turns(shard: Rc<Shard>) {
+    let mut news = Vec::new();
+    loop {
+        shard.turn.wait().await;
+        {
+            let mut queue = shard.queue.borrow_mut();
+            queue.flush();
+            queue.drain(&mut news);
+            if queue.has_waiting() {
+                shard.ticking.raise();
+            }
+        }
+        shard.deliver(&news);
+        news.clear();
+        if !shard.lines.borrow_mut().flush() {
+            shard.row.bump(place::LOG_DROPPED, 1);
+        }
+    }
+}
+
+/// While requests wait for a worker, sees to it each millisecond that none waits too long.
+pub(super) async fn ticks(shard: Rc<Shard>) {
+    loop {
+        shard.ticking.wait().await;
+        loop {
+            monoio::time::sleep(Duration::from_millis(1)).await;
+            let mut queue = shard.queue.borrow_mut();
+            queue.tick();
+            if !queue.has_waiting() {
+                break;
+            }
+        }
+    }
+}
+
+/// Ends what has missed its deadline.
+pub(super) async fn sweeps(shard: Rc<Shard>) {
+    loop {
+        monoio::time::sleep(Duration::from_millis(500)).await;
+        shard.watches.sweep(shard.now_s());
+        if shard.draining.get() && shard.watches.len() == 0 {
+            shard.ended.raise();
+        }
+    }
+}
+
+/// The one task that waits for the doorbell: it hands out news and carries out messages.
+pub(super) async fn bells(
+    shard: Rc<Shard>,
+    mailbox: Mailbox<Message>,
+    done: Mailbox<Message>,
+    accepting: Accepting,
+) {
+    // A descriptor of its own, since the stream closes it. An eventfd is no socket, but the stream
+    // is only asked whether it is readable.
+    let Ok(copy) = crate::sys::duplicate(shard.bell()) else {
+        return super::listener::log_and_end(&shard, "no descriptor is left for the doorbell");
+    };
+    let stream = UnixStream::from_std(copy.into());
+    let Ok(bell) = stream else {
+        return super::listener::log_and_end(&shard, "the doorbell cannot be watched");
+    };
+    let mut accepting = Some(accepting);
+    let mut news = Vec::new();
+    loop {
+        shard.queue.borrow_mut().drain(&mut news);
+        shard.deliver(&news);
+        news.clear();
+        for message in mailbox.take() {
+            act(&shard, message, &mut accepting, &mut news);
+            done.put(message);
+        }
+        if !shard.queue.borrow().may_sleep() {
+            continue;
+        }
+        // A failed wait (an interrupted turn) is only a reason to look around.
+        let _ = bell.readable(false).await;
+        shard.queue.borrow().woke_up();
+        shard.row.bump(place::BELLS, 1);
+    }
+}
+
+fn act(
+    shard: &Rc<Shard>,
+    message: Message,
+    accepting: &mut Option<Accepting>,
+    news: &mut Vec<usize>,
+) {
+    match message {
+        Message::WorkerDied { incarnation } => {
+            shard.queue.borrow_mut().reclaim(incarnation, news);
+            shard.deliver(news);
+            news.clear();
+        }
+        Message::Drain => {
+            shard.draining.set(true);
+            if let Some(accepting) = accepting.take() {
+                accepting.stop();
+            }
+            shard.watches.end_idle();
+            if shard.watches.len() == 0 {
+                shard.ended.raise();
+            }
+        }
+        Message::Abort => {
+            shard.draining.set(true);
+            shard.watches.end_all();
+            shard.ended.raise();
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The stats as uWSGI's JSON: the same keys, in the same order (facts: uwsgi, section 5).
+
+use serde::Serialize;
+
+use crate::shared::{core, shard, worker};
+use crate::wsgi::Plan;
+
+#[derive(Serialize)]
+struct Server<'a> {
+    version: &'a str,
+    listen_queue: u64,
+    listen_queue_errors: u64,
+    signal_queue: u64,
+    load: u64,
+    pid: u32,
+    uid: u32,
+    gid: u32,
+    cwd: String,
+    locks: [u8; 0],
+    sockets: Vec<SocketEntry<'a>>,
+    workers: Vec<Worker>,
+    /// uwring's own: what its shards did.
+    shards: Vec<Shard>,
+}
+
+#[derive(Serialize)]
+struct SocketEntry<'a> {
+    name: &'a str,
+    proto: &'a str,
+    queue: u64,
+    max_queue: u64,
+    shared: u64,
+    can_offload: u64,
+}
+
+#[derive(Serialize)]
+struct Worker {
+    id: usize,
+    pid: u64,
+    accepting: u64,
+    requests: u64,
+    delta_requests: u64,
+    exceptions: u64,
+    harakiri_count: u64,
+    signals: u64,
+    signal_queue: u64,
+    status: &'static str,
+    rss: u64,
+    vsz: u64,
+    running_time: u64,
+    last_spawn: u64,
+    respawn_count: u64,
+    tx: u64,
+    avg_rt: u64,
+    apps: Vec<App>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cores: Option<Vec<Core>>,
+}
+
+#[derive(Serialize)]
+struct App {
+    id: usize,
+    modifier1: u64,
+    mountpoint: &'static str,
+    startup_time: u64,
+    requests: u64,
+    exceptions: u64,
+    chdir: &'static str,
+}
+
+#[derive(Serialize)]
+struct Core {
+    id: usize,
+    requests: u64,
+    static_requests: u64,
+    routed_requests: u64,
+    offloaded_requests: u64,
+    write_errors: u64,
+    read_errors: u64,
+    in_request: u64,
+    vars: [u8; 0],
+    req_info: RequestInfo,
+}
+
+#[derive(Serialize)]
+struct RequestInfo {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_start: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Shard {
+    id: usize,
+    accepted: u64,
+    connections: u64,
+    requests: u64,
+    rejected: u64,
+    doorbells: u64,
+    panics: u64,
+    log_lines_dropped: u64,
+    tx: u64,
+}
+
+/// The whole document.
+pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
+    let board = plan.board;
+    let (uid, gid) = crate::sys::user();
+    let workers: Vec<_> = (0..board.workers()).map(|index| worker_entry(plan, index, cores)).collect();
+    let server = Server {
+        version: &plan.fixed.version,
+        listen_queue: plan.sockets.iter().map(|socket| socket.queue()).sum(),
+        listen_queue_errors: 0,
+        signal_queue: 0,
+        load: workers.iter().filter(|worker| worker.status == "busy").count() as u64,
+        pid: std::process::id(),
+        uid,
+        gid,
+        cwd: std::env::current_dir().map_or_else(|_| String::new(), |d| d.display().to_string()),
+        locks: [],
+        sockets: plan
+            .sockets
+            .iter()
+            .map(|socket| SocketEntry {
+                name: &socket.name,
+                proto: &socket.proto,
+                queue: socket.queue(),
+                max_queue: socket.max_queue,
+                shared: 0,
+                can_offload: 0,
+            })
+            .collect(),
+        workers,
+        shards: (0..board.shards()).map(|index| shard_entry(plan, index)).collect(),
+    };
+    let result = if minified {
+        serde_json::to_string(&server)
+    } else {
+        // uWSGI indents with tabs.
+        let mut out = Vec::new();
+        let format = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, format);
+        server.serialize(&mut serializer).map(|()| String::from_utf8_lossy(&out).into_owned())
+    };
+    result.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+fn worker_entry(plan: &Plan, index: usize, with_cores: bool) -> Worker {
+    let row = plan.board.worker(index);
+    let cores: Vec<_> = (0..plan.board.threads()).map(|thread| core_entry(plan, index, thread)).collect();
+    let is_busy = cores.iter().any(|core| core.in_request == 1);
+    Worker {
+        id: index + 1,
+        pid: row.get(worker::PID),
+        accepting: row.get(worker::READY),
+        requests: row.get(worker::REQUESTS),
+        delta_requests: row.get(worker::REQUESTS),
+        exceptions: row.get(worker::EXCEPTIONS),
+        harakiri_count: 0,
+        signals: 0,
+        signal_queue: 0,
+        status: if is_busy { "busy" } else { "idle" },
+        rss: 0,
+        vsz: 0,
+        running_time: row.get(worker::RUNNING_US),
+        last_spawn: row.get(worker::LAST_SPAWN),
+        respawn_count: row.get(worker::SPAWNS),
+        tx: row.get(worker::TX),
+        avg_rt: row.get(worker::AVG_RT_US),
+        apps: if row.get(worker::HAS_APP) == 1 {
+            vec![App {
+                id: 0,
+                modifier1: 0,
+                mountpoint: "",
+                startup_time: row.get(worker::STARTUP_S),
+                requests: row.get(worker::REQUESTS),
+                exceptions: row.get(worker::EXCEPTIONS),
+                chdir: "",
+            }]
+        } else {
+            Vec::new()
+        },
+        cores: with_cores.then_some(cores),
+    }
+}
+
+fn core_entry(plan: &Plan, index: usize, thread: usize) -> Core {
+    let row = plan.board.core(index, thread);
+    let in_request = row.get(core::IN_REQUEST);
+    Core {
+        id: thread,
+        requests: row.get(core::REQUESTS),
+        static_requests: 0,
+        routed_requests: 0,
+        offloaded_requests: 0,
+        write_errors: row.get(core::WRITE_ERRORS),
+        read_errors: row.get(core::READ_ERRORS),
+        in_request,
+        // uWSGI lists the running request's variables, cookies and passwords with them: not here.
+        vars: [],
+        req_info: RequestInfo {
+            request_start: (in_request == 1).then(|| row.get(core::REQUEST_START)),
+        },
+    }
+}
+
+fn shard_entry(plan: &Plan, index: usize) -> Shard {
+    let row = plan.board.shard(index);
+    Shard {
+        id: index,
+        accepted: row.get(shard::ACCEPTED),
+        connections: row.get(shard::OPEN),
+        requests: row.get(shard::REQUESTS),
+        rejected: row.get(shard::REJECTED),
+        doorbells: row.get(shard::BELLS),
+        panics: row.get(shard::PANICS),
+        log_lines_dropped: row.get(shard::LOG_DROPPED),
+        tx: row.get(shard::TX),
+    }
+}
