@@ -14,7 +14,7 @@ newest = $(find_python) | tail -n 1
 target = $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve install uninstall check test docs clean
+.PHONY: help build serve install uninstall check test bench docs clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -75,9 +75,13 @@ test: check ## All checks and tests, with the newest Python of PYTHONS
 	echo "$(CARGO) test for $$python"; \
 	PYO3_PYTHON="$$python" $(CARGO) test
 
+bench: build ## Compare uwring with its peers (BENCH=--quick for a first look)
+	@read -r minor python < <($(newest)); \
+	"$$python" benches/head_to_head/run.py --python "$$minor" $(BENCH)
+
 docs: ## Write the generated pages anew
 	$(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new
 	@mv docs/options.md.new docs/options.md
 
 clean: ## Remove all that was built
-	rm -rf build target .venv
+	rm -rf build target .venv .cache
