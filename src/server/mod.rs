@@ -60,7 +60,8 @@ pub fn run(options: Options) -> Result<i32, StartError> {
     let stats = Stats::bind(&options)?;
 
     let embedding = prepare::embedding(&options);
-    let geometry = Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
+    let geometry =
+        Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
     let board = Board::new(workers, options.threads, shards).map_err(out_of_memory)?;
     // The crossing of the probe is its own: it serves nothing.
     let isolation = choose_isolation(&options, &embedding, geometry, board, &listeners)?;
@@ -160,9 +161,7 @@ fn choose_isolation(
                 Verdict::Capable => Isolation::Interpreter,
                 Verdict::Refused(reason) => {
                     let count = geometry.workers;
-                    log::line(format_args!(
-                        "isolation: {reason}: serving with {count} processes"
-                    ));
+                    log::line(format_args!("isolation: {reason}: serving with {count} processes"));
                     Isolation::Process
                 }
             })

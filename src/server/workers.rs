@@ -158,7 +158,9 @@ impl Workers {
         }
         while Instant::now() < deadline {
             let over = match self {
-                Workers::Interpreters { threads, .. } => threads.iter().all(JoinHandle::is_finished),
+                Workers::Interpreters { threads, .. } => {
+                    threads.iter().all(JoinHandle::is_finished)
+                }
                 Workers::Processes(processes) => {
                     let _ = processes.deaths();
                     processes.living.is_empty()
@@ -222,8 +224,8 @@ fn live(main: crate::python::Interpreter, plan: &Plan, index: usize) -> Result<(
     let started = Instant::now();
     let thread = main.new_sibling()?;
     let address = thread.interpreter().address();
-    let loaded = thread
-        .attach(|py| Loaded::new(py, plan, index + 1).map_err(|error| error.traceback(py)));
+    let loaded =
+        thread.attach(|py| Loaded::new(py, plan, index + 1).map_err(|error| error.traceback(py)));
     let (loaded, error) = loaded?;
     // All workers run the same code: one traceback is enough.
     if error.is_none() || index == 0 {
@@ -283,7 +285,7 @@ impl Processes {
         fds.push(plan.handoff.control_bell());
         sys::poll_readable(&fds, 200, &mut Vec::new());
         plan.handoff.silence_control();
-        for death in self.deaths() {
+        if let Some(death) = self.deaths().first() {
             return Err(StartError::new(format!(
                 "worker {} (pid: {}) died while it started ({})",
                 death.worker + 1,

@@ -96,10 +96,10 @@ fn write_field(
         return Err(value_error("http header value holds a control character", value));
     }
     match name_bytes.len() {
-        2 | 4 | 7 | 10 | 14 | 17..=19 => {
-            if special(name, name_bytes, value, value_bytes, strict, framing)? == Keep::No {
-                return Ok(());
-            }
+        2 | 4 | 7 | 10 | 14 | 17..=19
+            if special(name, name_bytes, value, value_bytes, strict, framing)? == Keep::No =>
+        {
+            return Ok(());
         }
         _ => {}
     }
