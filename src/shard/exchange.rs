@@ -167,6 +167,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         let sending = respond::Sending {
             shard: &shard,
             writer: &mut connection.writer,
+            fd: connection.fd,
             watch: &connection.watch,
             out: &mut connection.out,
             request,
