@@ -10,3 +10,4 @@ mod chunked;
 mod clients;
 mod http;
 mod keepalive;
+mod wsgi;
