@@ -1,8 +1,8 @@
 //! `Request`: one parsed request head, as ranges into the bytes that it came in.
 //!
-//! Both protocols make the same `Request`. It owns no bytes: the connection's buffer holds them until
-//! dispatch, the slot holds a copy afterwards, and the ranges are right in both because they count
-//! from the first byte of the head.
+//! Both protocols make the same `Request`. It owns no bytes: the connection's buffer holds them
+//! until dispatch, the slot holds a copy afterwards, and the ranges are right in both because they
+//! count from the first byte of the head.
 
 /// A range of bytes that counts from the first byte of the request head.
 /// A head is at most 65,535 bytes (uWSGI: `buffer-size` is a 16-bit number).

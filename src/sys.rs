@@ -4,9 +4,20 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
+
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::thread::futex;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -53,7 +64,8 @@ pub fn keep_from_children(base: *mut u8, len: usize) {
     unsafe { libc::madvise(base.cast(), len, libc::MADV_DONTFORK) };
 }
 
-/// Gives the whole pages inside `[base, base + len)` back to the kernel; they read as zero afterwards.
+/// Gives the whole pages inside `[base, base + len)` back to the kernel; they read as zero
+/// afterwards.
 ///
 /// # Safety
 /// Nobody may need the bytes of that range any more.
@@ -73,43 +85,29 @@ pub unsafe fn give_back(base: *mut u8, len: usize, sharing: Sharing) {
     unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) };
 }
 
-/// Sleeps while `word` holds `expected`, until woken, interrupted or the time is up. True if it was a
-/// signal that ended the sleep.
-pub fn futex_wait(
-    word: &AtomicU32,
-    expected: u32,
-    sharing: Sharing,
-    limit: Option<Duration>,
-) -> bool {
-    let timeout = limit.map(|limit| libc::timespec {
-        tv_sec: limit.as_secs() as libc::time_t,
-        tv_nsec: libc::c_long::from(limit.subsec_nanos() as i32),
-    });
-    let timeout_ptr = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `word` is valid for the call, `timeout_ptr` is null or points at a local.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            libc::FUTEX_WAIT | futex_flag(sharing),
-            expected,
-            timeout_ptr,
-        )
-    };
-    result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+/// Sleeps while `word` holds `expected`, until woken, interrupted or the time is up. True if it was
+/// a signal that ended the sleep.
+pub fn futex_wait(word: &AtomicU32, expected: u32, sharing: Sharing, limit: Duration) -> bool {
+    let limit = timespec(limit);
+    futex::wait(word, futex_flags(sharing), expected, Some(&limit)) == Err(Errno::INTR)
 }
 
 /// Wakes up to `count` sleepers of `word`.
 pub fn futex_wake(word: &AtomicU32, count: u32, sharing: Sharing) {
-    let op = libc::FUTEX_WAKE | futex_flag(sharing);
-    // SAFETY: FUTEX_WAKE only uses the word's address as a key.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, count) };
+    let _ = futex::wake(word, futex_flags(sharing), count);
 }
 
-fn futex_flag(sharing: Sharing) -> libc::c_int {
+fn futex_flags(sharing: Sharing) -> futex::Flags {
     match sharing {
-        Sharing::Threads => libc::FUTEX_PRIVATE_FLAG,
-        Sharing::Processes => 0,
+        Sharing::Threads => futex::Flags::PRIVATE,
+        Sharing::Processes => futex::Flags::empty(),
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(duration.subsec_nanos()),
     }
 }
 
@@ -118,24 +116,33 @@ fn futex_flag(sharing: Sharing) -> libc::c_int {
 /// # Errors
 /// The kernel's (too many files).
 pub fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: eventfd takes no pointer.
-    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
 /// Adds one to an eventfd. A full counter is as good as a rung bell, so errors say nothing.
 pub fn eventfd_ring(fd: BorrowedFd<'_>) {
-    let one: u64 = 1;
-    // SAFETY: eight bytes of a local are written out.
-    unsafe { libc::write(fd.as_raw_fd(), (&raw const one).cast(), 8) };
+    let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
 }
 
-/// Empties an eventfd.
+/// Empties an eventfd or a timerfd.
 pub fn eventfd_clear(fd: BorrowedFd<'_>) {
-    let mut count: u64 = 0;
-    // SAFETY: eight bytes are read into a local.
-    unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
+    let _ = rustix::io::read(fd, &mut [0; 8]);
+}
+
+/// A non-blocking timer that is not armed.
+///
+/// # Errors
+/// The kernel's (too many files).
+pub fn timerfd() -> io::Result<OwnedFd> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    Ok(rustix::time::timerfd_create(TimerfdClockId::Monotonic, flags)?)
+}
+
+/// Lets a timer expire once, `duration` from now.
+pub fn timerfd_arm(fd: BorrowedFd<'_>, duration: Duration) {
+    let never = timespec(Duration::ZERO);
+    let once = Itimerspec { it_interval: never, it_value: timespec(duration) };
+    let _ = rustix::time::timerfd_settime(fd, TimerfdTimerFlags::empty(), &once);
 }
 
 /// What `fork` returned.
@@ -179,11 +186,8 @@ pub fn exit_now(code: i32) -> ! {
 /// # Errors
 /// The kernel's (no such process).
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: no pointer is passed.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = check(fd as libc::c_int)?;
-    // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// How a child ended.
@@ -195,10 +199,8 @@ pub enum Ended {
 
 /// Takes the exit status of one ended child, if there is any.
 pub fn reap() -> Option<(i32, Ended)> {
-    let mut status = 0;
-    // SAFETY: `status` is a local that the call fills.
-    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-    (pid > 0).then(|| (pid, ended(status)))
+    let (pid, status) = rustix::process::wait(WaitOptions::NOHANG).ok()??;
+    Some((pid.as_raw_nonzero().get(), ended(status)))
 }
 
 /// Waits until the child `pid` has ended.
@@ -206,22 +208,20 @@ pub fn reap() -> Option<(i32, Ended)> {
 /// # Errors
 /// The kernel's (not a child).
 pub fn wait_for(pid: i32) -> io::Result<Ended> {
+    let child = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
     loop {
-        let mut status = 0;
-        // SAFETY: `status` is a local that the call fills.
-        match check(unsafe { libc::waitpid(pid, &raw mut status, 0) }) {
-            Ok(_) => return Ok(ended(status)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        match rustix::process::waitpid(Some(child), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(ended(status)),
+            Ok(None) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn ended(status: i32) -> Ended {
-    if libc::WIFSIGNALED(status) {
-        Ended::Killed(libc::WTERMSIG(status))
-    } else {
-        Ended::Exited(libc::WEXITSTATUS(status))
+fn ended(status: WaitStatus) -> Ended {
+    match status.terminating_signal() {
+        Some(signal) => Ended::Killed(signal),
+        None => Ended::Exited(status.exit_status().unwrap_or(0)),
     }
 }
 
@@ -235,30 +235,20 @@ pub fn kill(pid: i32, signal: i32) {
 ///
 /// # Errors
 /// The kernel's (peer gone, buffer full).
-pub fn send_with_fd(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<RawFd>) -> io::Result<()> {
-    let slice = IoSlice::new(bytes);
-    let mut control = [0u64; 4];
-    // SAFETY: an all-zero msghdr is valid.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = (&raw const slice).cast_mut().cast();
-    message.msg_iovlen = 1;
-    if let Some(fd) = fd {
-        message.msg_control = control.as_mut_ptr().cast();
-        // SAFETY: CMSG_SPACE and CMSG_LEN only compute; `control` (32 bytes, aligned) holds the one
-        // header of 16 bytes and its 4 bytes of data, rounded up to 24.
-        unsafe {
-            message.msg_controllen = libc::CMSG_SPACE(4) as _;
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(4) as _;
-            libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(fd);
-        }
+pub fn send_with_fd(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fd: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = fd.as_slice();
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
     }
-    // SAFETY: `message` points at live locals.
-    let sent =
-        unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let slices = [IoSlice::new(bytes)];
+    rustix::net::sendmsg(socket, &slices, &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 /// Receives one message, and the descriptor that came with it.
@@ -269,32 +259,16 @@ pub fn receive_with_fd(
     socket: BorrowedFd<'_>,
     bytes: &mut [u8],
 ) -> io::Result<(usize, Option<OwnedFd>)> {
-    let slice = IoSliceMut::new(bytes);
-    let mut control = [0u64; 4];
-    // SAFETY: an all-zero msghdr is valid.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = (&raw const slice).cast_mut().cast();
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = std::mem::size_of_val(&control);
-    // SAFETY: `message` points at live locals of the lengths it names.
-    let got = unsafe {
-        libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
-    };
-    if got < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel filled `control`; the header is looked at only if the macro finds one.
-    let fd = unsafe {
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
-            let fd = libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned();
-            Some(OwnedFd::from_raw_fd(fd))
-        } else {
-            None
-        }
-    };
-    Ok((got as usize, fd))
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(bytes)];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let got = rustix::net::recvmsg(socket, &mut slices, &mut control, flags)?;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((got.bytes, fd))
 }
 
 /// A pair of connected sockets that keep message boundaries.
@@ -302,12 +276,8 @@ pub fn receive_with_fd(
 /// # Errors
 /// The kernel's (too many files).
 pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [0; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
-    // SAFETY: `fds` is an array of two ints.
-    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) })?;
-    // SAFETY: both descriptors are new and nobody else's.
-    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)?)
 }
 
 /// Which half of a connection `shut` ends.
@@ -347,38 +317,30 @@ pub fn poll_readable(fds: &[RawFd], timeout_ms: i32, ready: &mut Vec<bool>) {
 
 /// Lets another thread of this core run.
 pub fn yield_now() {
-    // SAFETY: no argument, cannot fail on Linux.
-    unsafe { libc::sched_yield() };
+    rustix::thread::sched_yield();
 }
 
 /// This thread's kernel id.
 pub fn thread_id() -> i32 {
-    // SAFETY: no argument, cannot fail.
-    unsafe { libc::gettid() }
+    rustix::thread::gettid().as_raw_nonzero().get()
 }
 
-/// Binds the thread `tid` (0: the caller) to these cores; an error leaves it where it was.
+/// Binds the thread `tid` to these cores; an error leaves it where it was.
 pub fn bind_to_cores(tid: i32, cores: &[usize]) {
-    // SAFETY: an all-zero set is the empty set; the set is a local of the size passed.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        for &core in cores.iter().filter(|&&core| core < libc::CPU_SETSIZE as usize) {
-            libc::CPU_SET(core, &mut set);
-        }
-        libc::sched_setaffinity(tid, std::mem::size_of_val(&set), &raw const set);
+    let mut set = rustix::thread::CpuSet::new();
+    for &core in cores.iter().filter(|&&core| core < rustix::thread::CpuSet::MAX_CPU) {
+        set.set(core);
     }
+    let _ = rustix::thread::sched_setaffinity(Pid::from_raw(tid), &set);
 }
 
 /// The machine's name, as `uname -n` says it.
 pub fn hostname() -> String {
-    let mut name = [0u8; 256];
-    // SAFETY: the buffer's length is passed, less one byte that stays NUL.
-    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
-    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-    String::from_utf8_lossy(&name[..end]).into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// `ctime`'s 24 characters for `seconds` since the epoch, in local time: `Thu Mar 15 00:32:21 2018`.
+/// `ctime`'s 24 characters for `seconds` since the epoch, in local time: `Thu Mar 15 00:32:21
+/// 2018`.
 pub fn ctime(seconds: i64, text: &mut String) {
     // SAFETY: all-zero is valid for tm; localtime_r and strftime fill locals of the lengths passed.
     let (bytes, len) = unsafe {
@@ -440,14 +402,12 @@ pub fn drop_privileges(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
 
 /// The real user and group of this process.
 pub fn user() -> (u32, u32) {
-    // SAFETY: both cannot fail.
-    unsafe { (libc::getuid(), libc::getgid()) }
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
 }
 
 /// Sets the mask of permissions that new files do not get.
 pub fn umask(mask: u32) {
-    // SAFETY: no pointer, cannot fail.
-    unsafe { libc::umask(mask as libc::mode_t) };
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
 /// Sets an environment variable. For the single-threaded start only.
@@ -473,32 +433,17 @@ pub fn defuse(signals: &[i32]) {
     }
 }
 
-/// Blocks every signal in this thread; threads that it starts inherit the mask.
+/// Blocks every signal in this thread; threads that it starts inherit the mask. The fatal ones stay
+/// open: blocked, they would turn a crash into a hang.
 pub fn block_signals() {
-    change_mask(libc::SIG_SETMASK, true);
-}
-
-/// Lets every signal through to this thread again.
-pub fn unblock_signals() {
-    change_mask(libc::SIG_SETMASK, false);
-}
-
-fn change_mask(how: i32, full: bool) {
-    // SAFETY: the set is a local that sigfillset or sigemptyset initialises. The fatal signals stay
-    // open: blocked, they would turn a crash into a hang.
+    // SAFETY: the set is a local that sigfillset initialises.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
-        if full {
-            libc::sigfillset(&raw mut set);
-            for signal in
-                [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT]
-            {
-                libc::sigdelset(&raw mut set, signal);
-            }
-        } else {
-            libc::sigemptyset(&raw mut set);
+        libc::sigfillset(&raw mut set);
+        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT] {
+            libc::sigdelset(&raw mut set, signal);
         }
-        libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
     }
 }
 
@@ -520,23 +465,13 @@ pub fn accept_queue(fd: RawFd) -> u32 {
     }
 }
 
-/// sendfile(2): file to socket. Returns the bytes that went out.
-///
-/// # Errors
-/// The kernel's (`WouldBlock` when the socket takes no more).
-pub fn send_file(socket: RawFd, file: RawFd, offset: &mut i64, count: usize) -> io::Result<usize> {
-    // SAFETY: `offset` is valid for the call.
-    let sent = unsafe { libc::sendfile(socket, file, offset, count) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
-}
-
 /// The size of a regular file, None if the descriptor is something else.
 pub fn regular_file_len(fd: RawFd) -> Option<u64> {
     // SAFETY: all-zero is valid for stat; the call fills a local.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
-        let is_file = libc::fstat(fd, &raw mut stat) == 0
-            && stat.st_mode & libc::S_IFMT == libc::S_IFREG;
+        let is_file =
+            libc::fstat(fd, &raw mut stat) == 0 && stat.st_mode & libc::S_IFMT == libc::S_IFREG;
         is_file.then_some(stat.st_size as u64)
     }
 }

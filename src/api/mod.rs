@@ -74,8 +74,7 @@ impl Module {
                 environ: RefCell::new(None),
             },
         );
-        let module =
-            Module { namespace: namespace.into_object().keep(), api: api.keep() };
+        let module = Module { namespace: namespace.into_object().keep(), api: api.keep() };
         let values = values(py, facts);
         let decorators = py.str(DECORATORS);
         module.call(py, "install", [values.as_object(), module.api.object(py), &decorators])?;

@@ -1,5 +1,5 @@
-//! `Call`: a request that a worker runs. A handle of indices, so it may be kept by Python objects that
-//! outlive the request: `is_current` tells whether it still is this request.
+//! `Call`: a request that a worker runs. A handle of indices, so it may be kept by Python objects
+//! that outlive the request: `is_current` tells whether it still is this request.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::region::{Area, Slot};
 use super::window::{self, BodyEnd};
-use super::{Handoff, slot};
+use super::{Handoff, fault, slot};
 use crate::request::{Field, Range};
 
 /// Bits of a slot's words.
@@ -193,6 +193,7 @@ impl Call {
 
     /// Says which worker and core answer, for the request log.
     pub fn sign(&self, worker: usize, core: usize, app_request: u64) {
+        fault::point("running");
         let entry = self.entry();
         entry.worker.store(worker as u32 + 1, Relaxed);
         entry.core.store(core as u32, Relaxed);
@@ -261,7 +262,8 @@ impl Call {
         self.handoff.notify(self.slot as usize);
     }
 
-    /// Sleeps until there is room for output or the client is gone. The caller must not hold the GIL.
+    /// Sleeps until there is room for output or the client is gone. The caller must not hold the
+    /// GIL.
     pub fn output_wait(&self) {
         let output = &self.entry().output;
         let region = self.handoff.region;
@@ -277,7 +279,9 @@ impl Call {
         let mine = slot::word(self.generation, self.incarnation, slot::RUNNING);
         let done = slot::word(self.generation, self.incarnation, slot::DONE);
         let state = &self.entry().state;
+        fault::point("answered");
         if state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {
+            fault::point("done, not listed");
             self.handoff.notify(self.slot as usize);
         }
     }

@@ -1,15 +1,18 @@
-//! What it does: moves a request from a shard to a worker and its response back, over shared memory.
+//! What it does: moves a request from a shard to a worker and its response back, over shared
+//! memory.
 //! What it does not: sockets, protocols, Python; it never blocks a shard.
 //! Who may call it: shard (queue, ticket), wsgi and api (seat, call), server (to make and stop it).
 //! What it may import: request, sys, std, bytes.
 //!
 //! One request's way: the shard `reserve`s a slot, fills it and `submit`s it; a worker's `Seat`
-//! `claim`s it as a `Call`, answers into the slot's output window and `finish`es; the shard `drain`s
-//! the list of slots with news. The slot's state word is the only truth (`slot.rs`); ring, ready list
-//! and sleeper bits are hints that can be lost with a worker and are mended by `Queue::tick` and
+//! `claim`s it as a `Call`, answers into the slot's output window and `finish`es; the shard
+//! `drain`s the list of slots with news. The slot's state word is the only truth (`slot.rs`); ring,
+//! ready list and sleeper bits are hints that can be lost with a worker and are mended by
+//! `Queue::tick` and
 //! `Queue::reclaim`.
 
 mod call;
+mod fault;
 mod queue;
 mod region;
 mod seat;
@@ -88,6 +91,7 @@ impl Handoff {
         let control = self.region.control(shard);
         let entry = self.region.slot(slot);
         if entry.listed.swap(1, AcqRel) == 0 {
+            fault::point("listed, not linked");
             let mut old = control.ready.0.load(Acquire);
             loop {
                 entry.next.store(old, Relaxed);
@@ -98,7 +102,9 @@ impl Handoff {
                 }
             }
         }
+        fault::point("linked, not told");
         if control.asleep.0.load(SeqCst) == 1 && control.asleep.0.swap(0, SeqCst) == 1 {
+            fault::point("flag cleared, not rung");
             self.ring(shard);
         }
     }

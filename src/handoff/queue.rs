@@ -114,8 +114,15 @@ impl Queue {
         control.head.0.load(Acquire) != control.tail.0.load(Relaxed)
     }
 
-    /// Called about once a millisecond while requests wait: what was queued before the last call and
-    /// is still there has waited too long, so one more thread is woken, another shard's if need be.
+    /// Whether requests wait while some worker of the server sleeps: then `tick` must be called.
+    pub fn may_need_help(&self) -> bool {
+        let asleep = |worker| self.region.seats(worker).sleepers.0.load(Relaxed) != 0;
+        self.has_waiting() && (0..self.region.geometry().workers).any(asleep)
+    }
+
+    /// Called about once a millisecond while requests wait: what was queued before the last call
+    /// and is still there has waited too long, so one more thread is woken, another shard's if need
+    /// be.
     pub fn tick(&mut self) {
         let control = self.region.control(self.shard);
         let head = control.head.0.load(Acquire);

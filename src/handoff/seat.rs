@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::region::Region;
-use super::{Handoff, slot};
+use super::{Handoff, fault, slot};
 use crate::sys;
 
 /// One thread of one worker. `incarnation` is never reused, so a successor cannot be taken for it.
@@ -19,12 +19,7 @@ pub struct Seat {
 
 impl Seat {
     /// The place of thread `thread` of worker `worker` (both from 0) at its own shard's ring.
-    pub fn new(
-        handoff: &'static Handoff,
-        worker: usize,
-        thread: usize,
-        incarnation: u32,
-    ) -> Seat {
+    pub fn new(handoff: &'static Handoff, worker: usize, thread: usize, incarnation: u32) -> Seat {
         assert!(incarnation > 0, "BUG: incarnation 0 means that no worker has the slot");
         let shard = worker % handoff.region.geometry().shards;
         Seat { handoff, worker, thread, incarnation, shard }
@@ -70,10 +65,12 @@ impl Seat {
             let mine = slot::word(generation, self.incarnation, slot::RUNNING);
             // This one instruction takes the request and says who has it.
             let taken = state.compare_exchange(queued, mine, AcqRel, Acquire).is_ok();
+            if taken {
+                fault::point("claimed");
+            }
             // A cell whose slot is not queued any more belongs to somebody who died or is slow:
             // whoever meets it helps the head on.
-            let _ =
-                control.head.0.compare_exchange(head, head.wrapping_add(1), AcqRel, Acquire);
+            let _ = control.head.0.compare_exchange(head, head.wrapping_add(1), AcqRel, Acquire);
             if taken {
                 return Some(Call::new(self.handoff, index, generation, self.incarnation));
             }
@@ -88,9 +85,8 @@ impl Seat {
             control.head.0.load(SeqCst) != control.tail.0.load(SeqCst)
         };
         waiting(self.shard)
-            || (0..region.geometry().shards).any(|shard| {
-                region.control(shard).overdue.0.load(SeqCst) == 1 && waiting(shard)
-            })
+            || (0..region.geometry().shards)
+                .any(|shard| region.control(shard).overdue.0.load(SeqCst) == 1 && waiting(shard))
     }
 
     /// Whether requests wait in the own shard's ring.
@@ -104,8 +100,8 @@ impl Seat {
         self.handoff.region.seats(self.worker).stop.0.load(Acquire) == 1
     }
 
-    /// Sleeps until there may be work, the worker is to stop, or `limit` has passed. True if a signal
-    /// ended the sleep.
+    /// Sleeps until there may be work, the worker is to stop, or `limit` has passed. True if a
+    /// signal ended the sleep.
     pub fn sleep(&self, limit: Duration) -> bool {
         let region = self.handoff.region;
         let seats = region.seats(self.worker);
@@ -113,9 +109,11 @@ impl Seat {
         let bit = 1u64 << (self.thread % 64);
         futex.store(0, SeqCst);
         seats.sleepers.0.fetch_or(bit, SeqCst);
-        // Looked at again with the bit up: what came before is seen here, what comes later wakes us.
+        // Looked at again with the bit up: what came before is seen here, what comes later wakes
+        // us.
         let sleeps = !self.has_work() && !self.stopping();
-        let interrupted = sleeps && sys::futex_wait(futex, 0, region.sharing(), Some(limit));
+        let interrupted = sleeps && sys::futex_wait(futex, 0, region.sharing(), limit);
+        fault::point("woken");
         seats.sleepers.0.fetch_and(!bit, SeqCst);
         interrupted
     }

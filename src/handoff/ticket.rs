@@ -100,7 +100,8 @@ impl Ticket {
         len
     }
 
-    /// Takes a large body that was handed over as it is, once the window's bytes before it are taken.
+    /// Takes a large body that was handed over as it is, once the window's bytes before it are
+    /// taken.
     pub fn take_large_in_turn(&self) -> Option<Bytes> {
         if self.region.large_is_free(self.slot) || window::pending(&self.entry().output) > 0 {
             return None; // The worker writes nothing to the window while a large body waits.

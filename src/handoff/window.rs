@@ -92,7 +92,7 @@ pub(super) fn worker_wait(region: &Region, window: &Window, ready: impl Fn() -> 
     }
     // The limit is for a server that died: PDEATHSIG ends the process, a thread ends with it.
     let limit = Duration::from_secs(1);
-    sys::futex_wait(&window.worker_waits, 1, region.sharing(), Some(limit));
+    sys::futex_wait(&window.worker_waits, 1, region.sharing(), limit);
     window.worker_waits.store(0, SeqCst);
 }
 

@@ -1,4 +1,5 @@
-//! The spawner: a process with one thread that holds the app, and forks worker processes on request.
+//! The spawner: a process with one thread that holds the app, and forks worker processes on
+//! request.
 //!
 //! It is started before the server process has any thread. Messages are single packets on a socket
 //! pair; a worker's pidfd comes with the packet that announces it, opened before anybody could have
@@ -24,11 +25,20 @@ pub struct Spawner {
 #[derive(Debug)]
 pub enum Event {
     /// It is ready to fork; the app is loaded, or will be in each worker.
-    Ready { has_app: bool },
+    Ready {
+        has_app: bool,
+    },
     /// Python did not start.
     Failed,
-    Spawned { worker: usize, pid: i32, watch: OwnedFd },
-    Ended { pid: i32, how: Ended },
+    Spawned {
+        worker: usize,
+        pid: i32,
+        watch: OwnedFd,
+    },
+    Ended {
+        pid: i32,
+        how: Ended,
+    },
     /// The spawner itself is gone.
     Gone,
 }
@@ -72,7 +82,6 @@ impl Spawner {
                 drop(ours);
                 sys::die_with_parent(parent, libc::SIGKILL);
                 sys::defuse(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
-                sys::unblock_signals();
                 live(embedding, plan, lazy, theirs.as_fd())
             }
             Fork::Parent { child } => Ok(Spawner { socket: ours, pid: child }),
@@ -89,11 +98,7 @@ impl Spawner {
     /// # Errors
     /// The kernel's: the spawner is gone.
     pub fn spawn(&self, worker: usize, incarnation: u32) -> io::Result<()> {
-        sys::send_with_fd(
-            self.socket.as_fd(),
-            &encode([SPAWNED, worker as u32, incarnation]),
-            None,
-        )
+        sys::send_with_fd(self.socket.as_fd(), &encode([SPAWNED, worker as u32, incarnation]), None)
     }
 
     /// Waits for the next event.
@@ -170,7 +175,7 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: BorrowedFd<'_>) 
             Ok(Forked::Parent { child }) => {
                 if let Ok(watch) = sys::pidfd_open(child) {
                     let packet = encode([SPAWNED, index, child as u32]);
-                    let _ = sys::send_with_fd(socket, &packet, Some(watch.as_raw_fd()));
+                    let _ = sys::send_with_fd(socket, &packet, Some(watch.as_fd()));
                     watches.push(watch);
                 }
             }
@@ -189,9 +194,9 @@ fn preload(runtime: &Runtime, plan: &Plan) -> Loaded {
 fn load(runtime: &Runtime, plan: &Plan, number: usize) -> Loaded {
     let started = std::time::Instant::now();
     let interpreter = runtime.main().interpreter();
-    let result = runtime.main().attach(|py| {
-        Loaded::new(py, plan, number).map_err(|error| error.traceback(py))
-    });
+    let result = runtime
+        .main()
+        .attach(|py| Loaded::new(py, plan, number).map_err(|error| error.traceback(py)));
     match result {
         Ok((loaded, error)) => {
             wsgi::report_load(plan, error.as_ref(), started, interpreter.address());
@@ -215,7 +220,9 @@ fn work(
     plan.handoff.region.keep_from_children();
     let loaded: &'static Loaded =
         Box::leak(Box::new(loaded.unwrap_or_else(|| load(runtime, plan, index + 1))));
-    plan.board.worker(index).set(worker::INTERPRETER, runtime.main().interpreter().address() as u64);
+    plan.board
+        .worker(index)
+        .set(worker::INTERPRETER, runtime.main().interpreter().address() as u64);
     wsgi::announce(plan, index, incarnation, loaded);
     runtime.main().attach(|py| loaded.enter_worker(py, index + 1));
     wsgi::run_threads(plan, runtime.main(), index, incarnation, loaded);

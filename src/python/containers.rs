@@ -39,8 +39,7 @@ impl<'py> Dict<'py> {
     /// Sets an item. The keys used here are str, whose hash cannot fail.
     pub fn set(&self, key: &Object<'py>, value: &Object<'py>) {
         // SAFETY: attached, all live; the dict takes references of its own.
-        let result =
-            unsafe { ffi::PyDict_SetItem(self.0.as_ptr(), key.as_ptr(), value.as_ptr()) };
+        let result = unsafe { ffi::PyDict_SetItem(self.0.as_ptr(), key.as_ptr(), value.as_ptr()) };
         if result != 0 {
             drop(Exception::fetch(self.0.py()));
         }
@@ -71,12 +70,8 @@ impl<'py> Dict<'py> {
         let mut items = Vec::new();
         // SAFETY: attached; the dict is not changed in the loop; key and value are borrowed.
         unsafe {
-            while ffi::PyDict_Next(
-                self.0.as_ptr(),
-                &raw mut position,
-                &raw mut key,
-                &raw mut value,
-            ) != 0
+            while ffi::PyDict_Next(self.0.as_ptr(), &raw mut position, &raw mut key, &raw mut value)
+                != 0
             {
                 items.push((Object::from_borrowed(key), Object::from_borrowed(value)));
             }

@@ -68,8 +68,8 @@ impl Exception {
         // SAFETY: attached; a new reference or null comes back.
         let raised = unsafe { Object::from_new(ffi::PyErr_GetRaisedException()) };
         #[cfg(not(Py_3_12))]
-        // SAFETY: attached; the three are new references or null; after normalising, the value is an
-        // exception instance, and the traceback is stored in it.
+        // SAFETY: attached; the three are new references or null; after normalising, the value is
+        // an exception instance, and the traceback is stored in it.
         let raised = unsafe {
             let (mut kind, mut value, mut traceback) =
                 (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());

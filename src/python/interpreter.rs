@@ -15,8 +15,8 @@ unsafe impl Send for Interpreter {}
 unsafe impl Sync for Interpreter {}
 
 impl Interpreter {
-    /// A way in for the calling thread. Never PyGILState_Ensure: that would attach a foreign thread to
-    /// the main interpreter.
+    /// A way in for the calling thread. Never PyGILState_Ensure: that would attach a foreign thread
+    /// to the main interpreter.
     pub fn enter(self) -> Thread {
         // SAFETY: the interpreter lives as long as the process.
         let state = unsafe { ffi::PyThreadState_New(self.0) };

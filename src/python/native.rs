@@ -1,7 +1,7 @@
 //! Python types out of Rust structs, made per interpreter, and the one way that Python calls Rust.
 //!
-//! A type's methods are zero-sized types that implement `Function`; `trampoline` is compiled once for
-//! each. `Err` raises, a panic becomes a raised RuntimeError.
+//! A type's methods are zero-sized types that implement `Function`; `trampoline` is compiled once
+//! for each. `Err` raises, a panic becomes a raised RuntimeError.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -99,9 +99,7 @@ impl<T: 'static> Type<T> {
     pub fn method<F: Function<On = T>>() -> Method<T> {
         let definition = ffi::PyMethodDef {
             ml_name: F::NAME.as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer {
-                PyCFunctionFastWithKeywords: trampoline::<F>,
-            },
+            ml_meth: ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: trampoline::<F> },
             ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
             ml_doc: F::DOC.as_ptr(),
         };
@@ -169,8 +167,8 @@ impl<T: 'static> Type<T> {
 impl<T: 'static> Type<T> {
     /// The Rust value of `object`, if it is an instance of this type.
     pub fn value_of<'a>(&self, object: &'a Object<'_>) -> Option<&'a T> {
-        // SAFETY: attached and live; an object of exactly this type is an Instance<T>, which lives as
-        // long as the reference.
+        // SAFETY: attached and live; an object of exactly this type is an Instance<T>, which lives
+        // as long as the reference.
         unsafe {
             let class = ffi::Py_TYPE(object.as_ptr()).cast::<ffi::PyObject>();
             if class != self.class.get(object.py()).as_ptr() {

@@ -77,7 +77,8 @@ impl Py<'_> {
         unsafe { Object::from_new(ffi::PyFloat_FromDouble(value)) }.expect("memory for a float")
     }
 
-    /// Runs Python signal handlers that are due. Only the main thread of the main interpreter has any.
+    /// Runs Python signal handlers that are due. Only the main thread of the main interpreter has
+    /// any.
     ///
     /// # Errors
     /// What a handler raised.
@@ -227,8 +228,7 @@ impl<'py> Object<'py> {
     pub fn set_attribute(&self, name: &str, value: &Object<'py>) -> Result<(), Exception> {
         let name = self.py().str(name);
         // SAFETY: attached, all three live.
-        let result =
-            unsafe { ffi::PyObject_SetAttr(self.as_ptr(), name.as_ptr(), value.as_ptr()) };
+        let result = unsafe { ffi::PyObject_SetAttr(self.as_ptr(), name.as_ptr(), value.as_ptr()) };
         if result == 0 { Ok(()) } else { Err(Exception::fetch(self.py())) }
     }
 

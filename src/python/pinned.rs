@@ -30,15 +30,16 @@ pub struct Pinned {
     home: Home,
 }
 
-// SAFETY: the bytes of a bytes object never change, and the reference keeps them alive; the reference
-// itself is only moved.
+// SAFETY: the bytes of a bytes object never change, and the reference keeps them alive; the
+// reference itself is only moved.
 unsafe impl Send for Pinned {}
 // SAFETY: as above.
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
     pub(super) fn new(object: Object<'_>, home: &Home) -> Pinned {
-        let (data, len) = object.as_bytes().map_or((std::ptr::null(), 0), |b| (b.as_ptr(), b.len()));
+        let (data, len) =
+            object.as_bytes().map_or((std::ptr::null(), 0), |b| (b.as_ptr(), b.len()));
         Pinned { object: Some(object.keep()), data, len, home: home.clone() }
     }
 }

@@ -48,8 +48,8 @@ impl<'py> Py<'py> {
     /// A bytes object with a copy of `first` and `second`, one behind the other.
     pub fn bytes(self, first: &[u8], second: &[u8]) -> Object<'py> {
         let len = (first.len() + second.len()) as ffi::Py_ssize_t;
-        // SAFETY: attached; the new object has `len` bytes that nobody has seen yet, and both copies
-        // stay inside; null only without memory.
+        // SAFETY: attached; the new object has `len` bytes that nobody has seen yet, and both
+        // copies stay inside; null only without memory.
         unsafe {
             let object = Object::from_new(ffi::PyBytes_FromStringAndSize(std::ptr::null(), len))
                 .expect("memory for bytes");

@@ -1,8 +1,8 @@
 //! Pins shards and workers to cores, and lets go where that does harm.
 //!
-//! A worker on the core of its shard saves the wake-up across cores, 5 to 10 times the CPU of a small
-//! request (facts: prototype figures, section 3). A worker whose app computes for long would keep its
-//! shard from the core, so it is let go.
+//! A worker on the core of its shard saves the wake-up across cores, 5 to 10 times the CPU of a
+//! small request (facts: prototype figures, section 3). A worker whose app computes for long would
+//! keep its shard from the core, so it is let go.
 
 use std::time::Duration;
 
@@ -47,9 +47,7 @@ impl Pins {
         let pinned = match wish {
             Affinity::None => false,
             Affinity::Shard => !all.is_empty(),
-            Affinity::Auto => {
-                workers <= all.len() && quota().is_none_or(|cpus| cpus >= all.len())
-            }
+            Affinity::Auto => workers <= all.len() && quota().is_none_or(|cpus| cpus >= all.len()),
         };
         let cores = if pinned {
             let quietest = quietest_first(&all);

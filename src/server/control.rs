@@ -28,8 +28,8 @@ pub struct Signals(Vec<(i32, UnixStream)>);
 const STOPPING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
 
 impl Signals {
-    /// Begins to listen. Handlers, not a signalfd: blocked signals would pass to children, which then
-    /// ignore `terminate()`.
+    /// Begins to listen. Handlers, not a signalfd: blocked signals would pass to children, which
+    /// then ignore `terminate()`.
     ///
     /// # Errors
     /// The kernel's.
@@ -79,7 +79,10 @@ impl Control {
         loop {
             self.wait(500);
             if let Some(&signal) = self.signals.take().first() {
-                log::line(format_args!("{} received: finishing the requests in flight", name(signal)));
+                log::line(format_args!(
+                    "{} received: finishing the requests in flight",
+                    name(signal)
+                ));
                 return self.stop();
             }
             self.bury();

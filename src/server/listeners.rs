@@ -257,7 +257,15 @@ fn bind_unix(
     let protocol = spec.protocol;
     let sockets = share(socket, shards).map_err(|error| fail("", error))?;
     let file = Some((path, inode));
-    Ok(Listener { name, protocol, backlog: backlog as u64, sockets, is_unix: true, file, port: String::new() })
+    Ok(Listener {
+        name,
+        protocol,
+        backlog: backlog as u64,
+        sockets,
+        is_unix: true,
+        file,
+        port: String::new(),
+    })
 }
 
 fn chown(path: &Path, owner: &str) -> Result<(), StartError> {
@@ -272,7 +280,10 @@ fn chown(path: &Path, owner: &str) -> Result<(), StartError> {
     };
     std::os::unix::fs::chown(path, Some(uid), gid).map_err(|error| {
         let shown = path.display();
-        StartError::new(format!("chown-socket {owner}: {shown}: {} - only root may", reason(&error)))
+        StartError::new(format!(
+            "chown-socket {owner}: {shown}: {} - only root may",
+            reason(&error)
+        ))
     })
 }
 

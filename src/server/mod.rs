@@ -60,7 +60,8 @@ pub fn run(options: Options) -> Result<i32, StartError> {
     let stats = Stats::bind(&options)?;
 
     let embedding = prepare::embedding(&options);
-    let geometry = Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
+    let geometry =
+        Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
     let board = Board::new(workers, options.threads, shards).map_err(out_of_memory)?;
     // The crossing of the probe is its own: it serves nothing.
     let isolation = choose_isolation(&options, &embedding, geometry, board, &listeners)?;
@@ -160,9 +161,7 @@ fn choose_isolation(
                 Verdict::Capable => Isolation::Interpreter,
                 Verdict::Refused(reason) => {
                     let count = geometry.workers;
-                    log::line(format_args!(
-                        "isolation: {reason}: serving with {count} processes"
-                    ));
+                    log::line(format_args!("isolation: {reason}: serving with {count} processes"));
                     Isolation::Process
                 }
             })
@@ -203,7 +202,8 @@ fn limits(options: &Options) -> Limits {
     let head = options.buffer_size.min(HEAD_BYTES_MAX) as usize;
     Limits {
         head_bytes_max: head,
-        target_bytes_max: head.min(32 * 1024),
+        // A target that alone fills the head gets the 414 that says so, not a 431.
+        target_bytes_max: head.saturating_sub(64).min(32 * 1024),
         fields_max: crate::handoff::FIELDS_MAX,
         body_bytes_max: options.limit_post.filter(|&limit| limit > 0).unwrap_or(u64::MAX),
     }

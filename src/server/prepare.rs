@@ -52,9 +52,8 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
 /// # Errors
 /// The file cannot be opened.
 pub fn redirect(path: &Path) -> Result<(), StartError> {
-    log::redirect_to(path).map_err(|error| {
-        StartError::new(format!("logto {}: {error}", super::shown(path)))
-    })
+    log::redirect_to(path)
+        .map_err(|error| StartError::new(format!("logto {}: {error}", super::shown(path))))
 }
 
 /// Enters `chdir`.
@@ -75,7 +74,8 @@ pub fn change_directory(options: &Options) -> Result<(), StartError> {
 /// # Errors
 /// An unknown user or group; not root.
 pub fn privileges(options: &Options) -> Result<(), StartError> {
-    let unknown = |what: &str, name: &str| StartError::new(format!("there is no {what} \"{name}\""));
+    let unknown =
+        |what: &str, name: &str| StartError::new(format!("there is no {what} \"{name}\""));
     let gid = match &options.gid {
         Some(name) => Some(sys::group_id(name).ok_or_else(|| unknown("group", name))?),
         None => None,
@@ -136,7 +136,7 @@ impl Pidfiles {
 
 /// How Python is started.
 pub fn embedding(options: &Options) -> Embedding {
-    let base = option_env!("UWRING_PYTHON").unwrap_or("python3").to_owned();
+    let base = option_env!("UWRING_BASE_PYTHON").unwrap_or("python3").to_owned();
     let executable = match &options.home {
         Some(home) => {
             log::line(format_args!("Set PythonHome to {}", super::shown(home)));
@@ -199,8 +199,8 @@ pub fn plan(
     }
 }
 
-/// Where the app is, and `sys.path`: `pythonpath` in front, then the working directory (uWSGI's "."),
-/// then the ini's own directory, where a module beside it lies.
+/// Where the app is, and `sys.path`: `pythonpath` in front, then the working directory (uWSGI's
+/// "."), then the ini's own directory, where a module beside it lies.
 fn place(options: &Options) -> Place {
     let mut paths: Vec<String> = options.pythonpath.iter().rev().cloned().collect();
     paths.push(".".to_owned());

@@ -10,7 +10,7 @@ use monoio::io::Canceller;
 use monoio::net::{TcpListener, UnixListener};
 
 use super::stream::Stream;
-use super::{Shard, connection};
+use super::{Shard, connection, timer};
 use crate::shared::shard as place;
 use crate::sys;
 
@@ -121,9 +121,9 @@ async fn back_off(shard: &Shard, error: &io::Error) {
             shard.index,
             shard.watches.len()
         ));
-        monoio::time::sleep(Duration::from_millis(100)).await;
+        timer::pause(Duration::from_millis(100)).await;
     } else if error.kind() != io::ErrorKind::ConnectionAborted {
-        monoio::time::sleep(Duration::from_millis(1)).await;
+        timer::pause(Duration::from_millis(1)).await;
     }
 }
 

@@ -3,9 +3,9 @@
 //! Who may call it: server.
 //! What it may import: monoio, proto, files, handoff, shared, log.
 //!
-//! A turn: the ring's completions wake connection tasks; they parse and `submit`; then the turn task
-//! runs once, wakes workers for the whole batch and gathers answers; then the shard parks, and the
-//! sends of the turn go out in one system call.
+//! A turn: the ring's completions wake connection tasks; they parse and `submit`; then the turn
+//! task runs once, wakes workers for the whole batch and gathers answers; then the shard parks, and
+//! the sends of the turn go out in one system call.
 
 mod body;
 mod connection;
@@ -19,6 +19,7 @@ mod ring;
 mod signal;
 mod spool;
 mod stream;
+mod timer;
 mod turn;
 mod watch;
 
@@ -120,7 +121,7 @@ pub struct Shard {
     clock: RefCell<Clock>,
     date: RefCell<respond::Date>,
     /// Parsed heads and buffers that wait for the next use.
-    requests: RefCell<Vec<Box<Request>>>,
+    requests: RefCell<Vec<Request>>,
     buffers: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -170,7 +171,7 @@ async fn serve(setup: Setup) {
     monoio::spawn(turn::bells(Rc::clone(&shard), mailbox, done, accepting));
     shard.ended.wait().await;
     // Closes are queued operations: one more turn lets them out.
-    monoio::time::sleep(Duration::from_millis(1)).await;
+    timer::pause(Duration::from_millis(1)).await;
     // The shard's tasks outlive this function, but not their use of the log.
     shard.lines.borrow_mut().close();
 }
@@ -191,11 +192,11 @@ impl Shard {
     }
 
     /// A head to parse into.
-    fn take_request(&self) -> Box<Request> {
+    fn take_request(&self) -> Request {
         self.requests.borrow_mut().pop().unwrap_or_default()
     }
 
-    fn give_request(&self, request: Box<Request>) {
+    fn give_request(&self, request: Request) {
         let mut requests = self.requests.borrow_mut();
         if requests.len() < 256 {
             requests.push(request);

@@ -1,8 +1,8 @@
 //! `Reader`: the receiving half of a connection, its buffer and its armed read.
 //!
-//! A read that was armed is never dropped: the kernel may already have put bytes into its buffer. It
-//! is one pinned future that lives in the reader, across replies too, so a peer that leaves or sends
-//! its next request is seen while the app still runs.
+//! A read that was armed is never dropped: the kernel may already have put bytes into its buffer.
+//! It is one pinned future that lives in the reader, across replies too, so a peer that leaves or
+//! sends its next request is seen while the app still runs.
 
 use std::future::Future;
 use std::io;
@@ -53,11 +53,6 @@ impl<F: Future<Output = Received>> Reader<F> {
 
     pub fn is_armed(&self) -> bool {
         self.armed.is_some()
-    }
-
-    /// The peer has finished sending, or the connection is broken.
-    pub fn has_ended(&self) -> bool {
-        self.ended
     }
 
     /// The connection is broken: nothing can be sent either.

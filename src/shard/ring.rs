@@ -16,8 +16,9 @@ pub enum Driver {
 /// The set-up flags that a ring is built with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flags {
-    /// SINGLE_ISSUER and DEFER_TASKRUN (kernel 6.1): completions are reaped when the shard asks, and
-    /// no packet interrupts it. 30 % less CPU across cores (facts: prototype figures, section 2).
+    /// SINGLE_ISSUER and DEFER_TASKRUN (kernel 6.1): completions are reaped when the shard asks,
+    /// and no packet interrupts it. 30 % less CPU across cores (facts: prototype figures, section
+    /// 2).
     Defer,
     /// COOP_TASKRUN (5.19).
     Coop,
@@ -39,8 +40,8 @@ fn ring_builder(flags: Flags) -> io_uring::Builder {
     builder
 }
 
-/// Tries the drivers from the best down, on a thread that ends afterwards (with SINGLE_ISSUER a ring
-/// belongs to the thread that made it). The error is the reason why io_uring was refused.
+/// Tries the drivers from the best down, on a thread that ends afterwards (with SINGLE_ISSUER a
+/// ring belongs to the thread that made it). The error is the reason why io_uring was refused.
 pub fn probe_uring() -> Result<Driver, io::Error> {
     let probe = || {
         let mut refusal = io::Error::from(io::ErrorKind::Unsupported);
@@ -65,12 +66,11 @@ pub fn run<F: Future>(driver: Driver, work: F) -> io::Result<F::Output> {
             let mut runtime = RuntimeBuilder::<IoUringDriver>::new()
                 .uring_builder(ring_builder(flags))
                 .with_entries(ENTRIES)
-                .enable_timer()
                 .build()?;
             Ok(runtime.block_on(work))
         }
         Driver::Epoll => {
-            let mut runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
+            let mut runtime = RuntimeBuilder::<LegacyDriver>::new().build()?;
             Ok(runtime.block_on(work))
         }
     }

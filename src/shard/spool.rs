@@ -1,4 +1,5 @@
-//! Gathers a body before dispatch: into memory up to a window, or, with `post-buffering`, into a file.
+//! Gathers a body before dispatch: into memory up to a window, or, with `post-buffering`, into a
+//! file.
 
 use std::future::Future;
 use std::path::Path;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use monoio::net::UnixStream;
 
 use super::listener::Accepting;
+use super::timer::Timer;
 use super::{Message, Shard};
 use crate::shared::{Mailbox, shard as place};
 
@@ -19,7 +20,7 @@ pub(super) async fn turns(shard: Rc<Shard>) {
             let mut queue = shard.queue.borrow_mut();
             queue.flush();
             queue.drain(&mut news);
-            if queue.has_waiting() {
+            if queue.may_need_help() {
                 shard.ticking.raise();
             }
         }
@@ -33,13 +34,16 @@ pub(super) async fn turns(shard: Rc<Shard>) {
 
 /// While requests wait for a worker, sees to it each millisecond that none waits too long.
 pub(super) async fn ticks(shard: Rc<Shard>) {
+    let Ok(timer) = Timer::new() else {
+        return super::listener::log_and_end(&shard, "no descriptor is left for a timer");
+    };
     loop {
         shard.ticking.wait().await;
         loop {
-            monoio::time::sleep(Duration::from_millis(1)).await;
+            timer.sleep(Duration::from_millis(1)).await;
             let mut queue = shard.queue.borrow_mut();
             queue.tick();
-            if !queue.has_waiting() {
+            if !queue.may_need_help() {
                 break;
             }
         }
@@ -48,8 +52,11 @@ pub(super) async fn ticks(shard: Rc<Shard>) {
 
 /// Ends what has missed its deadline.
 pub(super) async fn sweeps(shard: Rc<Shard>) {
+    let Ok(timer) = Timer::new() else {
+        return super::listener::log_and_end(&shard, "no descriptor is left for a timer");
+    };
     loop {
-        monoio::time::sleep(Duration::from_millis(500)).await;
+        timer.sleep(Duration::from_millis(500)).await;
         shard.watches.sweep(shard.now_s());
         if shard.draining.get() && shard.watches.len() == 0 {
             shard.ended.raise();

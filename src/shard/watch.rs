@@ -1,7 +1,7 @@
 //! Deadlines of connections: one sweep a second over all of them, which acts by shutdown(2).
 //!
-//! A timer for each read would cost an operation each, and a timeout around a read can lose bytes that
-//! the kernel has already taken; after a shutdown the pending operation completes by itself.
+//! A timer for each read would cost an operation each, and a timeout around a read can lose bytes
+//! that the kernel has already taken; after a shutdown the pending operation completes by itself.
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;

@@ -1,4 +1,5 @@
-//! What it does: holds what more than one shard or process may touch: counters and the worker table.
+//! What it does: holds what more than one shard or process may touch: counters and the worker
+//! table.
 //! What it does not: hold Python objects; sit on the request path but for a few counters.
 //! Who may call it: every room but proto, python and handoff.
 //! What it may import: sys, std.

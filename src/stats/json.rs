@@ -105,7 +105,8 @@ struct Shard {
 pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
     let board = plan.board;
     let (uid, gid) = crate::sys::user();
-    let workers: Vec<_> = (0..board.workers()).map(|index| worker_entry(plan, index, cores)).collect();
+    let workers: Vec<_> =
+        (0..board.workers()).map(|index| worker_entry(plan, index, cores)).collect();
     let server = Server {
         version: &plan.fixed.version,
         listen_queue: plan.sockets.iter().map(|socket| socket.queue()).sum(),
@@ -146,7 +147,8 @@ pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
 
 fn worker_entry(plan: &Plan, index: usize, with_cores: bool) -> Worker {
     let row = plan.board.worker(index);
-    let cores: Vec<_> = (0..plan.board.threads()).map(|thread| core_entry(plan, index, thread)).collect();
+    let cores: Vec<_> =
+        (0..plan.board.threads()).map(|thread| core_entry(plan, index, thread)).collect();
     let is_busy = cores.iter().any(|core| core.in_request == 1);
     Worker {
         id: index + 1,

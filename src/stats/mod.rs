@@ -37,7 +37,10 @@ impl Stats {
         let Some(address) = &options.stats else { return Ok(None) };
         let (socket, name) = listen(address)
             .map_err(|(name, error)| StartError::new(format!("--stats {name}: {error}")))?;
-        log::line(format_args!("*** Stats server enabled on {name} fd: {} ***", socket.as_raw_fd()));
+        log::line(format_args!(
+            "*** Stats server enabled on {name} fd: {} ***",
+            socket.as_raw_fd()
+        ));
         Ok(Some(Stats {
             socket,
             is_http: options.stats_http,
@@ -83,7 +86,8 @@ fn listen(address: &Address) -> Result<(Socket, String), (String, std::io::Error
             let host = if host.is_empty() { "0.0.0.0" } else { host };
             let name = format!("{host}:{port}");
             let addrs = (host, *port).to_socket_addrs();
-            let bound = addrs.and_then(|addrs| TcpListener::bind(addrs.collect::<Vec<_>>().as_slice()));
+            let bound =
+                addrs.and_then(|addrs| TcpListener::bind(addrs.collect::<Vec<_>>().as_slice()));
             let bound = bound.and_then(|l| l.set_nonblocking(true).map(|()| l));
             match bound {
                 Ok(listener) => {

@@ -58,8 +58,7 @@ impl<'l> Local<'l> {
     ) -> Result<Local<'l>, Exception> {
         let errors = py.import("sys")?.attribute(&py.interned("stderr"))?;
         let threads = plan.board.threads();
-        let fixed =
-            Fixed { core: (threads > 1).then(|| seat.thread()), ..plan.fixed.clone() };
+        let fixed = Fixed { core: (threads > 1).then(|| seat.thread()), ..plan.fixed.clone() };
         let maker = loaded.classes.maker.as_ref().map(|maker| maker.get(py));
         Ok(Local {
             loaded,

@@ -1,8 +1,8 @@
 //! Builds environ: a copy of a template dict, with cached key and value objects.
 //!
-//! The same client sends the same fields again and again, so each field name keeps its environ key and
-//! the str of the value it had last. The tables have a fixed size: a peer that invents names replaces
-//! entries, it does not make memory grow.
+//! The same client sends the same fields again and again, so each field name keeps its environ key
+//! and the str of the value it had last. The tables have a fixed size: a peer that invents names
+//! replaces entries, it does not make memory grow.
 
 use crate::handoff::{Call, Head, flag};
 use crate::python::{Dict, Kept, Object, Py};
@@ -151,8 +151,14 @@ impl Builder {
         http.set_text("SERVER_PROTOCOL", &py.interned("HTTP/1.1"));
         http.set_text("SERVER_NAME", &py.str(&fixed.hostname));
         for key in [
-            "SCRIPT_NAME", "REQUEST_METHOD", "REQUEST_URI", "PATH_INFO", "QUERY_STRING",
-            "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT",
+            "SCRIPT_NAME",
+            "REQUEST_METHOD",
+            "REQUEST_URI",
+            "PATH_INFO",
+            "QUERY_STRING",
+            "SERVER_PORT",
+            "REMOTE_ADDR",
+            "REMOTE_PORT",
         ] {
             http.set_text(key, &empty);
         }
@@ -193,15 +199,15 @@ impl Builder {
     ) -> Dict<'py> {
         self.serial += 1;
         let environ = if head.has(flag::VARS) {
-            self.from_vars(py, head)
+            self.vars_environ(py, head)
         } else {
-            self.from_http(py, call, head)
+            self.http_environ(py, call, head)
         };
         environ.set(self.input.get(py), input);
         environ
     }
 
-    fn from_http<'py>(&mut self, py: Py<'py>, call: &Call, head: &Head<'_>) -> Dict<'py> {
+    fn http_environ<'py>(&mut self, py: Py<'py>, call: &Call, head: &Head<'_>) -> Dict<'py> {
         let environ = Dict::copy_of(self.http.get(py));
         self.method.set(py, &environ, head.method());
         self.target.set(py, &environ, head.target());
@@ -258,7 +264,7 @@ impl Builder {
         }
     }
 
-    fn from_vars<'py>(&mut self, py: Py<'py>, head: &Head<'_>) -> Dict<'py> {
+    fn vars_environ<'py>(&mut self, py: Py<'py>, head: &Head<'_>) -> Dict<'py> {
         let environ = Dict::copy_of(self.vars.get(py));
         let mut https = None;
         let (mut script, mut path) = (&[][..], &[][..]);

@@ -66,7 +66,11 @@ impl Function for Make {
     const NAME: &'static CStr = c"file_wrapper";
     const DOC: &'static CStr = c"file_wrapper(file, block_size=32768): an iterable of blocks";
 
-    fn call<'py>(py: Py<'py>, this: &Maker, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Maker,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
         let [file, block] = args.bind(["filelike", "block_size"])?;
         let Some(file) = file else {
             return Err(Exception::new(Kind::Type, "file_wrapper takes a file"));

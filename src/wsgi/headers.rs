@@ -96,10 +96,10 @@ fn write_field(
         return Err(value_error("http header value holds a control character", value));
     }
     match name_bytes.len() {
-        2 | 4 | 7 | 10 | 14 | 17..=19 => {
-            if special(name, name_bytes, value, value_bytes, strict, framing)? == Keep::No {
-                return Ok(());
-            }
+        2 | 4 | 7 | 10 | 14 | 17..=19
+            if special(name, name_bytes, value, value_bytes, strict, framing)? == Keep::No =>
+        {
+            return Ok(());
         }
         _ => {}
     }
@@ -136,7 +136,9 @@ fn special(
         if framing.length.is_some_and(|other| other != length) {
             return Err(value_error("two different Content-Length fields", value));
         }
-        if framing.length.is_some() {
+        // RFC 9110, 8.6: 1xx and 204 have none.
+        let has_none = matches!(framing.status, 100..=199 | 204);
+        if framing.length.is_some() || has_none {
             return Ok(Keep::No);
         }
         framing.length = Some(length);

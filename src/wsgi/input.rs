@@ -1,4 +1,5 @@
-//! `wsgi.input`: the request body as a file that Python reads (PEP 3333, "Input and Error Streams").
+//! `wsgi.input`: the request body as a file that Python reads (PEP 3333, "Input and Error
+//! Streams").
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -106,9 +107,8 @@ impl Input {
                 Some(BodyEnd::TimedOut) => Err(self.broken("timeout")),
             };
         }
-        let (first, second, line_ended) = if until_line { cut_line(first, second) } else {
-            (first, second, false)
-        };
+        let (first, second, line_ended) =
+            if until_line { cut_line(first, second) } else { (first, second, false) };
         let taken = first.len() + second.len();
         let finished =
             line_ended || taken == room || (end == Some(BodyEnd::Complete) && taken == available);
@@ -199,7 +199,11 @@ impl Function for Read {
     const NAME: &'static CStr = c"read";
     const DOC: &'static CStr = c"read(size=-1): bytes, empty at the end";
 
-    fn call<'py>(py: Py<'py>, this: &Input, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Input,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
         let [max] = args.bind(["size"])?;
         this.take(py, size(max)?, false)
     }
@@ -212,7 +216,11 @@ impl Function for ReadLine {
     const NAME: &'static CStr = c"readline";
     const DOC: &'static CStr = c"readline(size=-1): bytes up to and with the next line feed";
 
-    fn call<'py>(py: Py<'py>, this: &Input, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Input,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
         let [max] = args.bind(["size"])?;
         this.take(py, size(max)?, true)
     }
@@ -225,7 +233,11 @@ impl Function for ReadLines {
     const NAME: &'static CStr = c"readlines";
     const DOC: &'static CStr = c"readlines(hint=-1): a list of lines, about `hint` bytes of them";
 
-    fn call<'py>(py: Py<'py>, this: &Input, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Input,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
         let [hint] = args.bind(["hint"])?;
         let hint = size(hint)?;
         let mut lines = Vec::new();
@@ -289,7 +301,11 @@ impl Function for SeekTo {
     const NAME: &'static CStr = c"seek";
     const DOC: &'static CStr = c"seek(offset, whence=0): only with post-buffering";
 
-    fn call<'py>(py: Py<'py>, this: &Input, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+    fn call<'py>(
+        py: Py<'py>,
+        this: &Input,
+        args: &Args<'_, 'py>,
+    ) -> Result<Object<'py>, Exception> {
         let [offset, whence] = args.bind(["offset", "whence"])?;
         let offset = offset.and_then(|offset| offset.as_int()).unwrap_or(0);
         let whence = whence.and_then(|whence| whence.as_int()).unwrap_or(0);

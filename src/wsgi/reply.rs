@@ -180,13 +180,7 @@ impl Reply {
     ///
     /// # Errors
     /// As `body`.
-    pub fn file(
-        &self,
-        py: Py<'_>,
-        file: File,
-        offset: u64,
-        len: u64,
-    ) -> Result<(), Exception> {
+    pub fn file(&self, py: Py<'_>, file: File, offset: u64, len: u64) -> Result<(), Exception> {
         let call = self.current()?;
         self.expect_length(len);
         self.send_head(py, &call)?;

@@ -1,4 +1,5 @@
-//! A worker: the interpreter's side of it (`Loaded`), and the loop of each of its threads (`serve`).
+//! A worker: the interpreter's side of it (`Loaded`), and the loop of each of its threads
+//! (`serve`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -128,15 +129,12 @@ pub fn epoch_seconds() -> u64 {
 ///
 /// # Errors
 /// What Python raised while the thread's own objects were made.
-fn serve(
-    plan: &Plan,
-    thread: &Thread,
-    seat: &Seat,
-    loaded: &Loaded,
-) -> Result<(), String> {
+fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(), String> {
     let local = thread.attach(|py| Local::new(py, plan, seat, loaded).map_err(|e| e.traceback(py)));
     let mut local = local?;
-    plan.board.core(seat.worker(), seat.thread()).set(core::THREAD_ID, crate::sys::thread_id() as u64);
+    plan.board
+        .core(seat.worker(), seat.thread())
+        .set(core::THREAD_ID, crate::sys::thread_id() as u64);
     if seat.thread() == 0 {
         plan.board.worker(seat.worker()).set(worker::READY, 1);
         plan.handoff.ring_control();
@@ -213,8 +211,8 @@ pub fn report_load(plan: &Plan, error: Option<&LoadError>, started: Instant, int
     }
 }
 
-/// Runs all threads of a worker, the first on the calling thread, until the worker is to leave; then
-/// the app's atexit functions.
+/// Runs all threads of a worker, the first on the calling thread, until the worker is to leave;
+/// then the app's atexit functions.
 pub fn run_threads(
     plan: &Plan,
     thread: &Thread,
