@@ -97,7 +97,7 @@ impl<F: Future<Output = Received>> Reader<F> {
 
     /// Whether bytes are here that were not asked for, without waiting for any.
     pub async fn has_more(&mut self) -> bool {
-        std::future::poll_fn(|cx| Poll::Ready(drop(self.poll(cx)))).await;
+        std::future::poll_fn(|cx| Poll::Ready(self.poll(cx).is_ready())).await;
         !self.is_armed() && !self.buffer.is_empty()
     }
 
