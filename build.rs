@@ -5,7 +5,7 @@ fn main() {
         let python = pyo3_build_config::get();
         println!("cargo::rustc-env=UWRING_PYTHON_MINOR={}", python.version().minor);
         if let Some(executable) = python.executable() {
-            println!("cargo::rustc-env=UWRING_PYTHON={executable}");
+            println!("cargo::rustc-env=UWRING_BASE_PYTHON={executable}");
         }
     }
 }

@@ -202,7 +202,8 @@ fn limits(options: &Options) -> Limits {
     let head = options.buffer_size.min(HEAD_BYTES_MAX) as usize;
     Limits {
         head_bytes_max: head,
-        target_bytes_max: head.min(32 * 1024),
+        // A target that alone fills the head gets the 414 that says so, not a 431.
+        target_bytes_max: head.saturating_sub(64).min(32 * 1024),
         fields_max: crate::handoff::FIELDS_MAX,
         body_bytes_max: options.limit_post.filter(|&limit| limit > 0).unwrap_or(u64::MAX),
     }

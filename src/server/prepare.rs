@@ -136,7 +136,7 @@ impl Pidfiles {
 
 /// How Python is started.
 pub fn embedding(options: &Options) -> Embedding {
-    let base = option_env!("UWRING_PYTHON").unwrap_or("python3").to_owned();
+    let base = option_env!("UWRING_BASE_PYTHON").unwrap_or("python3").to_owned();
     let executable = match &options.home {
         Some(home) => {
             log::line(format_args!("Set PythonHome to {}", super::shown(home)));

@@ -29,6 +29,8 @@ pub struct Processes {
     /// Respawns that wait for their time: a worker that dies at once must not make us spin.
     due: Vec<(Instant, usize)>,
     ended: Vec<(i32, Ended)>,
+    /// Requests that a worker had served when it died last.
+    served: HashMap<usize, u64>,
 }
 
 struct Living {
@@ -45,9 +47,11 @@ pub struct Death {
     pub pid: i32,
     pub incarnation: u32,
     pub how: Option<Ended>,
+    lived: Duration,
 }
 
-/// A process that lived shorter than this died of starting: its successor waits.
+/// A process that died before it served a request and before this time died of starting: its
+/// successor waits as long, so that a broken start does not spin.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 
 impl Workers {
@@ -93,6 +97,7 @@ impl Workers {
             next_incarnation: 1,
             due: Vec::new(),
             ended: Vec::new(),
+            served: HashMap::new(),
         };
         for index in 0..plan.board.workers() {
             processes.spawn(index);
@@ -348,11 +353,8 @@ impl Processes {
             }
             let at = self.ended.iter().position(|(pid, _)| *pid == living.pid);
             let how = at.map(|at| self.ended.swap_remove(at).1);
-            let lived = living.since.elapsed();
-            let wait = if lived < SHORT_LIFE { SHORT_LIFE } else { Duration::ZERO };
-            self.due.push((Instant::now() + wait, index));
-            let (pid, incarnation) = (living.pid, living.incarnation);
-            deaths.push(Death { worker: index, pid, incarnation, how });
+            let Living { pid, incarnation, since, .. } = living;
+            deaths.push(Death { worker: index, pid, incarnation, how, lived: since.elapsed() });
         }
         deaths
     }
@@ -361,6 +363,11 @@ impl Processes {
         plan.handoff.reset_worker(death.worker);
         let row = plan.board.worker(death.worker);
         row.set(worker::READY, 0);
+        let served = row.get(worker::REQUESTS);
+        let before = self.served.insert(death.worker, served).unwrap_or(0);
+        let failed_start = served == before && death.lived < SHORT_LIFE;
+        let wait = if failed_start { SHORT_LIFE } else { Duration::ZERO };
+        self.due.push((Instant::now() + wait, death.worker));
         let how = match death.how {
             Some(Ended::Killed(signal)) => format!(", killed by signal {signal}"),
             _ => String::new(),

@@ -136,7 +136,9 @@ fn special(
         if framing.length.is_some_and(|other| other != length) {
             return Err(value_error("two different Content-Length fields", value));
         }
-        if framing.length.is_some() {
+        // RFC 9110, 8.6: 1xx and 204 have none.
+        let has_none = matches!(framing.status, 100..=199 | 204);
+        if framing.length.is_some() || has_none {
             return Ok(Keep::No);
         }
         framing.length = Some(length);

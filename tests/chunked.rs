@@ -1,0 +1,116 @@
+//! Transfer codings: chunked requests, chunked responses.
+
+use crate::harness::{Server, for_each_mode};
+
+fn chunks(sizes: &[usize]) -> Vec<u8> {
+    let mut coded =
+        b"POST /sink HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for &size in sizes {
+        coded.extend_from_slice(format!("{size:X}\r\n").as_bytes());
+        coded.extend(std::iter::repeat_n(b'x', size));
+        coded.extend_from_slice(b"\r\n");
+    }
+    coded.extend_from_slice(b"0\r\n\r\n");
+    coded
+}
+
+#[test]
+fn reads_chunked_bodies_of_all_sizes() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let mut client = server.connect();
+        for sizes in [&[1][..], &[], &[65_536, 1, 262_144, 5], &[700_000], &[1; 500]] {
+            client.send(chunks(sizes));
+            let total: usize = sizes.iter().sum();
+            let response = client.response();
+            assert!(response.text().starts_with(&format!("{total} ")), "{}", response.text());
+        }
+        client.assert_open();
+    });
+}
+
+#[test]
+fn says_that_a_chunked_body_ends_by_itself() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let response = server.ask(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        );
+        let seen = response.json();
+        assert_eq!(
+            (&seen["body"], &seen["environ"]["wsgi.input_terminated"]),
+            (&"abc".into(), &true.into())
+        );
+    });
+}
+
+#[test]
+fn finds_the_next_request_behind_chunks_that_nobody_read() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let mut client = server.connect();
+        let unread =
+            String::from_utf8(chunks(&[3, 50_000])).unwrap().replace("/sink", "/ignores_input");
+        client.send(format!("{unread}GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(client.response().text(), "not read");
+        assert_eq!(client.response().text(), "hello");
+    });
+}
+
+#[test]
+fn tells_the_app_of_a_broken_chunk_far_behind() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let mut client = server.connect();
+        let mut coded = chunks(&[600_000]);
+        let end = coded.len() - 5;
+        coded.truncate(end);
+        coded.extend_from_slice(b"zz\r\nGET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        let _ = client.try_send(&coded);
+        let response = client.response();
+        assert!(response.status == 400 || response.status == 500, "{response:?}");
+        client.assert_closed();
+    });
+}
+
+#[test]
+fn sends_what_a_generator_yields_in_chunks_as_it_comes() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let directory = crate::harness::scratch();
+        let (first, second) = (directory.path().join("1"), directory.path().join("2"));
+        let mut client = server.connect();
+        let path = format!("/steps?{}&{}", first.display(), second.display());
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let head = client.head().unwrap();
+        assert_eq!(head.field("transfer-encoding"), Some("chunked"));
+        // Each piece is here before the app goes on.
+        assert_eq!(client.read_exact(10), b"5\r\nstart\r\n");
+        std::fs::write(&first, "").unwrap();
+        assert_eq!(client.read_exact(10), b"5\r\nstep1\r\n");
+        std::fs::write(&second, "").unwrap();
+        assert_eq!(client.read_exact(15), b"5\r\nstep2\r\n0\r\n\r\n");
+        client.assert_open();
+    });
+}
+
+#[test]
+fn sends_no_empty_chunk_before_the_end() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let response = server.get("/yields_empty");
+        assert_eq!(response.text(), "ab");
+        assert!(!response.chunks.contains(&0));
+    });
+}
+
+#[test]
+fn sends_no_chunks_to_http_1_0() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let mut client = server.connect();
+        client.send("GET /large/5000/10 HTTP/1.0\r\n\r\n");
+        let response = client.response();
+        assert_eq!((response.field("transfer-encoding"), response.body.len()), (None, 5000));
+    });
+}

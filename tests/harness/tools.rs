@@ -1,0 +1,67 @@
+//! Programs and Python packages that tests need beside the server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// The interpreter that the server under test embeds.
+pub fn python() -> &'static str {
+    env!("UWRING_BASE_PYTHON")
+}
+
+/// A program in PATH or /usr/sbin; without it the run fails unless it is waived.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    places.push("/usr/sbin".into());
+    let found = places.iter().map(|place| place.join(name)).find(|file| file.is_file());
+    if found.is_none() && !super::waived(name) {
+        panic!(
+            "{name} is not installed: `make test` installs it, UWRING_TEST_WAIVE={name} does without"
+        );
+    }
+    found
+}
+
+/// The virtual environment with Flask, Django, uWSGI and uwsgitop for the server's Python, made once
+/// and kept in `.cache/`.
+pub fn venv() -> PathBuf {
+    static MADE: OnceLock<Mutex<bool>> = OnceLock::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache");
+    let venv = root.join(format!("venv-3.{}", super::server::python_minor()));
+    let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(|p| p.into_inner());
+    let complete = venv.join("complete");
+    if !*made && !complete.exists() {
+        run(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&venv));
+        let packages = ["flask", "django", "uwsgitop"];
+        run(Command::new(venv.join("bin/python"))
+            .args(["-m", "pip", "install", "-q"])
+            .args(packages));
+        std::fs::write(&complete, "").unwrap();
+    }
+    *made = true;
+    venv
+}
+
+/// The real uWSGI, built by pip for the server's Python; None if it is waived.
+pub fn uwsgi() -> Option<PathBuf> {
+    let venv = venv();
+    let binary = venv.join("bin/uwsgi");
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _guard = LOCK.lock().unwrap_or_else(|p| p.into_inner());
+    if !binary.exists() && !super::waived("uwsgi") {
+        run(Command::new(venv.join("bin/python")).args(["-m", "pip", "install", "-q", "uwsgi"]));
+    }
+    binary.exists().then_some(binary)
+}
+
+fn run(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PYTHON") {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}");
+}
