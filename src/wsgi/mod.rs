@@ -13,6 +13,10 @@ mod reply;
 mod worker;
 
 pub use app::{Boot, LoadError, Place};
+#[doc(hidden)] // For benches/python.rs.
+pub use call::Local;
+#[doc(hidden)] // For benches/python.rs.
+pub use environ::Builder;
 pub use environ::Fixed;
 pub use worker::{
     Loaded, Plan, STACK_BYTES, SocketFacts, announce, epoch_seconds, report_load, run_threads,
