@@ -121,7 +121,8 @@ impl Control {
     /// then starts successors.
     fn bury(&mut self) {
         for death in self.workers.deaths() {
-            let message = Message::WorkerDied { incarnation: death.incarnation };
+            let (worker, incarnation) = (death.worker, death.incarnation);
+            let message = Message::WorkerDied { worker, incarnation };
             self.tell(message);
             for shard in &self.shards {
                 let deadline = Instant::now() + Duration::from_secs(5);

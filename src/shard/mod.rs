@@ -69,7 +69,7 @@ pub struct Logging {
 #[derive(Debug, Clone, Copy)]
 pub enum Message {
     /// A worker incarnation has died.
-    WorkerDied { incarnation: u32 },
+    WorkerDied { worker: usize, incarnation: u32 },
     /// Accept no more, finish what runs, then end.
     Drain,
     /// End now, whatever runs.

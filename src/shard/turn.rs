@@ -108,8 +108,9 @@ fn act(
     news: &mut Vec<usize>,
 ) {
     match message {
-        Message::WorkerDied { incarnation } => {
-            shard.queue.borrow_mut().reclaim(incarnation, news);
+        Message::WorkerDied { worker, incarnation } => {
+            shard.queue.borrow_mut().reclaim(worker, incarnation, news);
+            shard.ticking.raise();
             shard.deliver(news);
             news.clear();
         }
