@@ -8,6 +8,8 @@ mod harness;
 
 mod chunked;
 mod clients;
+mod environ;
 mod http;
 mod keepalive;
+mod uwsgi_protocol;
 mod wsgi;

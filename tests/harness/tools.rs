@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 
 /// The interpreter that the server under test embeds.
 pub fn python() -> &'static str {
-    env!("UWRING_PYTHON")
+    env!("UWRING_BASE_PYTHON")
 }
 
 /// A program in PATH or /usr/sbin; without it the run fails unless it is waived.
