@@ -1,6 +1,7 @@
 //! `Call`: a request that a worker runs. A handle of indices, so it may be kept by Python objects
 //! that outlive the request: `is_current` tells whether it still is this request.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use bytes::Bytes;
@@ -242,19 +243,24 @@ impl Call {
         self.handoff.region.sharing() == crate::sys::Sharing::Threads
     }
 
-    /// Leaves a file as the response's body: `len` bytes from `offset`. Only where the shard shares
-    /// our descriptors.
-    pub fn set_file(&self, file: std::fs::File, offset: u64, len: u64) {
+    /// Leaves a file as the response's body: `len` bytes from `offset`.
+    ///
+    /// # Errors
+    /// The kernel's, when the descriptor cannot be passed now; nothing was changed then.
+    pub fn set_file(&self, file: std::fs::File, offset: u64, len: u64) -> std::io::Result<()> {
         let entry = self.entry();
-        self.handoff.region.put_file(self.slot as usize, file);
+        if self.shares_memory() {
+            self.handoff.region.put_file(self.slot as usize, file);
+        } else {
+            // The generation names the request: a descriptor of a dead worker finds no taker.
+            let (_, out) = &self.handoff.files[self.handoff.shard_of(self.slot as usize)];
+            let name = super::slot::cell(self.generation, self.slot as usize).to_ne_bytes();
+            crate::sys::send_with_fd(out.as_fd(), &name, Some(file.as_fd()))?;
+        }
         entry.file_offset.store(offset, Relaxed);
         entry.file_len.store(len, Relaxed);
         entry.out_flags.fetch_or(flag::FILE, AcqRel);
-    }
-
-    /// The slot and generation, to name this request to its shard in another message.
-    pub fn name(&self) -> (u32, u32) {
-        (self.slot, self.generation)
+        Ok(())
     }
 
     /// Tells the shard that there is output.

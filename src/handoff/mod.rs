@@ -37,6 +37,8 @@ pub struct Handoff {
     pub region: &'static Region,
     bells: Vec<OwnedFd>,
     control: OwnedFd,
+    /// For each shard, the two ends of the way that descriptors take out of worker processes.
+    files: Vec<(OwnedFd, OwnedFd)>,
 }
 
 impl Handoff {
@@ -47,7 +49,17 @@ impl Handoff {
     pub fn new(geometry: Geometry, sharing: Sharing) -> io::Result<&'static Handoff> {
         let region = Region::map(geometry, sharing)?;
         let bells = (0..geometry.shards).map(|_| sys::eventfd()).collect::<io::Result<_>>()?;
-        Ok(Box::leak(Box::new(Handoff { region, bells, control: sys::eventfd()? })))
+        let mut files = Vec::new();
+        if sharing == Sharing::Processes {
+            for _ in 0..geometry.shards {
+                let pair = sys::message_pair()?;
+                rustix::io::ioctl_fionbio(&pair.0, true)?;
+                rustix::io::ioctl_fionbio(&pair.1, true)?;
+                files.push(pair);
+            }
+        }
+        let control = sys::eventfd()?;
+        Ok(Box::leak(Box::new(Handoff { region, bells, control, files })))
     }
 
     /// The descriptor that becomes readable when the shard has news and said that it sleeps.

@@ -1,5 +1,7 @@
 //! The shard's side of the crossing: slots handed out, requests queued, news gathered.
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::call::flag;
@@ -8,6 +10,7 @@ use super::ticket::Ticket;
 use super::window::{self, BodyEnd};
 use super::{Handoff, seat, slot};
 use crate::request::{Fields, Range, Request, Version};
+use crate::sys;
 
 /// A request that is ready for a worker.
 pub struct Dispatch<'a> {
@@ -46,6 +49,8 @@ pub struct Queue {
     unannounced: usize,
     /// Where the ring's tail stood at the last tick.
     mark: u32,
+    /// Files that came from worker processes, with the cells that name their requests.
+    files: Vec<(u64, File)>,
 }
 
 impl Queue {
@@ -61,6 +66,7 @@ impl Queue {
             generations: vec![0; count],
             unannounced: 0,
             mark: 0,
+            files: Vec::new(),
         }
     }
 
@@ -219,6 +225,29 @@ impl Queue {
             }
         }
         self.free.push((ticket.slot() - self.first_slot()) as u32);
+    }
+
+    /// Takes the file that is the response's body, if there is one.
+    pub fn take_file(&mut self, ticket: &Ticket) -> Option<File> {
+        if ticket.progress().flags & flag::FILE == 0 {
+            return None;
+        }
+        if self.handoff.files.is_empty() {
+            return self.region.take_file(ticket.slot());
+        }
+        let (end, _) = &self.handoff.files[self.shard];
+        let mut name = [0; 8];
+        while let Ok((8, Some(fd))) = sys::receive_with_fd(end.as_fd(), &mut name) {
+            self.files.push((u64::from_ne_bytes(name), File::from(fd)));
+        }
+        // Descriptors of requests that nobody waits for any more are closed.
+        let (slots, generations) = (self.generations.len(), &self.generations);
+        self.files.retain(|(cell, _)| {
+            generations[slot::cell_slot(*cell) % slots] == slot::generation(*cell)
+        });
+        let wanted = slot::cell(ticket.generation(), ticket.slot());
+        let at = self.files.iter().position(|(cell, _)| *cell == wanted)?;
+        Some(self.files.swap_remove(at).1)
     }
 
     /// Slots that carry a request now.

@@ -111,11 +111,6 @@ impl Ticket {
         Some(body)
     }
 
-    /// Takes the file that is the response's body.
-    pub fn take_file(&self) -> Option<std::fs::File> {
-        self.region.take_file(self.slot)
-    }
-
     /// Where in the file the body starts, and its length.
     pub fn file_range(&self) -> (u64, u64) {
         let entry = self.entry();

@@ -1,6 +1,7 @@
 //! One connection from accept to close: the only place where socket, protocol and hand-off meet.
 
 use std::future::Future;
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -28,6 +29,7 @@ pub(super) struct Connection<F> {
     pub(super) shard: Rc<Shard>,
     pub(super) reader: Reader<F>,
     pub(super) writer: WriteHalf,
+    pub(super) fd: RawFd,
     pub(super) watch: Rc<Watch>,
     pub(super) peer: Peer,
     pub(super) protocol: Protocol,
@@ -52,6 +54,7 @@ pub(super) async fn run(
         shard: Rc::clone(&shard),
         reader: reader(read),
         writer,
+        fd,
         watch,
         peer,
         protocol,

@@ -167,6 +167,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         let sending = respond::Sending {
             shard: &shard,
             writer: &mut connection.writer,
+            fd: connection.fd,
             watch: &connection.watch,
             out: &mut connection.out,
             request,
@@ -194,7 +195,9 @@ async fn after<F: Future<Output = Received>>(
     sent: &Sent,
 ) -> Next {
     if !sent.keep_alive {
-        return if left > 0 { Next::Linger } else { Next::Close };
+        // A close with bytes unread resets the connection and loses what of our answer is on its way.
+        let more_came = connection.reader.has_more().await;
+        return if left > 0 || more_came { Next::Linger } else { Next::Close };
     }
     if left == 0 {
         return Next::Keep;

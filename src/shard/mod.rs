@@ -16,6 +16,7 @@ mod refusal;
 mod request_log;
 mod respond;
 mod ring;
+mod sendfile;
 mod signal;
 mod spool;
 mod stream;
@@ -30,6 +31,7 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
+use sendfile::{Desk, Report};
 use signal::Signal;
 use watch::Watches;
 
@@ -123,6 +125,9 @@ pub struct Shard {
     /// Parsed heads and buffers that wait for the next use.
     requests: RefCell<Vec<Request>>,
     buffers: RefCell<Vec<Vec<u8>>>,
+    /// Where the helpers that send files report to, and what they reported.
+    desk: Desk,
+    reports: RefCell<Vec<Report>>,
 }
 
 /// Runs a shard until it is told to end and all its connections are done.
@@ -162,6 +167,8 @@ async fn serve(setup: Setup) {
         date: RefCell::default(),
         requests: RefCell::default(),
         buffers: RefCell::default(),
+        desk: Desk { reports: Mailbox::default(), handoff: setup.handoff, shard: index },
+        reports: RefCell::default(),
     });
     shard.watches.sweep(shard.now_s());
     monoio::spawn(turn::turns(Rc::clone(&shard)));
@@ -214,6 +221,21 @@ impl Shard {
             buffer.clear();
             buffers.push(buffer);
         }
+    }
+
+    /// Gathers the helpers' reports and tells the connections that wait for them.
+    fn gather_reports(&self) {
+        for report in self.desk.reports.take() {
+            let slot = report.slot;
+            self.reports.borrow_mut().push(report);
+            self.news_of(slot).raise();
+        }
+    }
+
+    fn take_report(&self, slot: usize) -> Option<Report> {
+        let mut reports = self.reports.borrow_mut();
+        let at = reports.iter().position(|report| report.slot == slot)?;
+        Some(reports.swap_remove(at))
     }
 
     /// The signal of a slot's news.

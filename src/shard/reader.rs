@@ -95,6 +95,12 @@ impl<F: Future<Output = Received>> Reader<F> {
         Poll::Ready(())
     }
 
+    /// Whether bytes are here that were not asked for, without waiting for any.
+    pub async fn has_more(&mut self) -> bool {
+        std::future::poll_fn(|cx| Poll::Ready(self.poll(cx).is_ready())).await;
+        !self.is_armed() && !self.buffer.is_empty()
+    }
+
     /// Waits for more bytes. Returns false when no more will come.
     pub async fn more(&mut self, is_body: bool) -> bool {
         if self.ended {

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::io::{self, Write};
+use std::os::fd::RawFd;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::exchange::{DRAIN_BYTES_MAX, News};
+use super::sendfile::{self, Transfer};
 use super::stream::WriteHalf;
 use super::watch::Watch;
 use super::{Shard, refusal};
@@ -20,8 +22,6 @@ pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\
 
 /// Bytes that one send of a large body carries at most: each one earns a new deadline.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// Bytes of a file that are read at once.
-const FILE_PIECE_BYTES: usize = 128 * 1024;
 
 /// The Date field of the current second, formatted once.
 #[derive(Default)]
@@ -67,6 +67,7 @@ pub(super) struct Sent {
 pub(super) struct Sending<'c> {
     pub(super) shard: &'c Shard,
     pub(super) writer: &'c mut WriteHalf,
+    pub(super) fd: RawFd,
     pub(super) watch: &'c Watch,
     pub(super) out: &'c mut Vec<u8>,
     pub(super) request: &'c Request,
@@ -190,7 +191,8 @@ impl Sending<'_> {
     }
 
     async fn end(&mut self, flags: u32, sent: &mut Sent, framing: Framing) -> io::Result<bool> {
-        if let Some(file) = self.ticket.take_file() {
+        let file = self.shard.queue.borrow_mut().take_file(self.ticket);
+        if let Some(file) = file {
             sent.is_file = true;
             return self.file(file, sent).await;
         }
@@ -224,25 +226,28 @@ impl Sending<'_> {
     /// Sends a file that the worker opened.
     async fn file(&mut self, file: std::fs::File, sent: &mut Sent) -> io::Result<bool> {
         self.flush().await?;
-        let (mut offset, len) = self.ticket.file_range();
-        let end = offset + len;
-        let file = monoio::fs::File::from_std(file)?;
-        let mut buffer = vec![0; FILE_PIECE_BYTES.min(len as usize)];
-        while offset < end {
-            buffer.resize(FILE_PIECE_BYTES.min((end - offset) as usize), 0);
-            let (result, filled) = file.read_at(buffer, offset).await;
-            let count = result?;
-            buffer = filled;
-            if count == 0 {
-                return Ok(false); // The file has shrunk.
-            }
-            buffer.truncate(count);
+        let (offset, len) = self.ticket.file_range();
+        let slot = self.ticket.slot();
+        let mut transfer = Transfer::new(self.fd, file, offset, offset + len)?;
+        while !transfer.is_done() {
             self.set_deadline();
-            let (result, back) = self.writer.send(buffer).await;
-            result?;
-            buffer = back;
-            offset += count as u64;
-            sent.body_bytes += count as u64;
+            sendfile::submit(slot, transfer, &self.shard.desk);
+            let report = loop {
+                let seen = self.news.seen();
+                match self.shard.take_report(slot) {
+                    Some(report) => break report,
+                    None => self.news.changed(seen).await,
+                }
+            };
+            sent.body_bytes += report.transfer.offset - (offset + sent.body_bytes);
+            match report.result {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+                result => result?,
+            }
+            transfer = report.transfer;
+            if !transfer.is_done() {
+                transfer.writable().await?;
+            }
         }
         self.watch.clear();
         Ok(true)

@@ -86,6 +86,7 @@ pub(super) async fn bells(
         shard.queue.borrow_mut().drain(&mut news);
         shard.deliver(&news);
         news.clear();
+        shard.gather_reports();
         for message in mailbox.take() {
             act(&shard, message, &mut accepting, &mut news);
             done.put(message);

@@ -115,9 +115,7 @@ impl<'l> Local<'l> {
         let sent = self.send(py, reply, &result);
         // PEP 3333: close() is called whatever happened, before the request counts as over.
         let closed = self.close(py, &result);
-        if sent? {
-            return closed;
-        }
+        sent?;
         let outcome = match closed {
             Ok(()) => reply.finish(py)?,
             Err(error) if !reply.is_sent() => return Err(error),
@@ -153,24 +151,21 @@ impl<'l> Local<'l> {
         Ok(self.loaded.classes.input.instance(py, input).into_object())
     }
 
-    /// Sends the app's result. True when the response is complete already.
-    fn send(&self, py: Py<'_>, reply: &Reply, result: &Object<'_>) -> Result<bool, Exception> {
+    /// Sends the app's result.
+    fn send(&self, py: Py<'_>, reply: &Reply, result: &Object<'_>) -> Result<(), Exception> {
         let wrapper = self.loaded.classes.file_wrapper.value_of(result);
-        if let Some(file) = wrapper.and_then(|wrapper| wrapper.real_file(py))
-            && reply.shares_memory()
-        {
+        if let Some(file) = wrapper.and_then(|wrapper| wrapper.real_file(py)) {
             let copy = crate::sys::duplicate(file.fd)
                 .map_err(|error| Exception::new(Kind::Os, error.to_string()))?;
-            // The shard owns the copy from here on.
-            reply.file(py, copy.into(), file.offset, file.len)?;
-            return Ok(false);
+            // The shard owns the copy from here on, and the worker is free.
+            return reply.file(py, copy.into(), file.offset, file.len);
         }
         if result.as_bytes().is_some() && !self.strict {
-            return self.send_items(py, reply, std::slice::from_ref(result)).map(|()| false);
+            return self.send_items(py, reply, std::slice::from_ref(result));
         }
         if let Some(count) = result.sequence_len() {
             let items: Vec<_> = (0..count).filter_map(|index| result.item(index)).collect();
-            return self.send_items(py, reply, &items).map(|()| false);
+            return self.send_items(py, reply, &items);
         }
         let iterator = result.iterate()?;
         while let Some(item) = iterator.next_item()? {
@@ -178,7 +173,7 @@ impl<'l> Local<'l> {
             reply.body(py, &piece)?;
             reply.publish();
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Sends a body that is all here: its length is known.

@@ -100,7 +100,7 @@ impl Reply {
     /// Says how long the body will be, when the app did not and its result tells.
     pub fn expect_length(&self, length: u64) {
         let mut state = self.0.borrow_mut();
-        if state.framing.length.is_none() && !state.bodiless {
+        if state.framing.length.is_none() && !state.bodiless && !state.sent {
             state.framing.length = Some(length);
             state.framing.flags |= flag::LENGTH_KNOWN;
         }
@@ -189,13 +189,8 @@ impl Reply {
         state.written = len;
         let bodiless = state.bodiless;
         drop(state);
-        call.set_file(file, offset, if bodiless { 0 } else { len });
-        Ok(())
-    }
-
-    /// Whether the shard reads our memory: then files are handed over as descriptors.
-    pub fn shares_memory(&self) -> bool {
-        self.0.borrow().call.is_some_and(|call| call.shares_memory())
+        call.set_file(file, offset, if bodiless { 0 } else { len })
+            .map_err(|error| Exception::new(Kind::Os, error.to_string()))
     }
 
     /// Tells the shard what was written so far.
