@@ -16,7 +16,8 @@ fn describes_a_request_as_cgi_does() {
         let seen = described(
             &server,
             "PUT /describe/a%20b%2Fc%C3%A9?x=%20y&z HTTP/1.1\r\nHost: www.example:81\r\nAccept-Language: de\r\n\
-             content-type: text/x\r\nContent-Length: 2\r\nX-Two: 1\r\nX-TWO: 2\r\nCookie: a=b\r\nCookie: c=d\r\n\
+             content-type: text/x\r\nContent-Length: 2\r\nX-Two: 1\r\nX-TWO: 2\r\n\
+             Cookie: a=b\r\nCookie: c=d\r\n\
              X-High: \u{e9}\r\nX-Empty:\r\n\r\nab",
         );
         let port = server.address().rsplit(':').next().unwrap();
