@@ -299,6 +299,14 @@ pub fn shut(fd: RawFd, half: Half) {
     unsafe { libc::shutdown(fd, how) };
 }
 
+/// Bytes that were received and not read yet.
+pub fn unread(fd: RawFd) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the call fills a local int.
+    unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
+    usize::try_from(count).unwrap_or(0)
+}
+
 /// Keeps `fd` from programs that a child executes.
 pub fn close_on_exec(fd: RawFd) {
     // SAFETY: no pointer is passed.
@@ -355,18 +363,15 @@ pub fn ctime(seconds: i64, text: &mut String) {
     text.push_str(std::str::from_utf8(&bytes[..len]).unwrap_or("-"));
 }
 
-/// The user or group number behind a name or a number.
+/// The user number, and the group of a user given by name.
 pub fn user_id(name: &str) -> Option<(u32, u32)> {
     if let Ok(id) = name.parse() {
         return Some((id, u32::MAX));
     }
     let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: `name` is NUL-terminated; the result points at static memory that is read at once,
-    // before any other thread exists.
-    unsafe {
-        let entry = libc::getpwnam(name.as_ptr());
-        (!entry.is_null()).then(|| ((*entry).pw_uid, (*entry).pw_gid))
-    }
+    // SAFETY: `name` is NUL-terminated; the result is null or points at static memory that is read
+    // at once, before any other thread exists.
+    unsafe { libc::getpwnam(name.as_ptr()).as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid))
 }
 
 /// The group number behind a name or a number.
@@ -376,10 +381,7 @@ pub fn group_id(name: &str) -> Option<u32> {
     }
     let name = std::ffi::CString::new(name).ok()?;
     // SAFETY: as in `user_id`.
-    unsafe {
-        let entry = libc::getgrnam(name.as_ptr());
-        (!entry.is_null()).then(|| (*entry).gr_gid)
-    }
+    unsafe { libc::getgrnam(name.as_ptr()).as_ref() }.map(|entry| entry.gr_gid)
 }
 
 /// Changes this process's group and user, groups first; for the single-threaded start only.

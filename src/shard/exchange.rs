@@ -17,6 +17,7 @@ use crate::handoff::{Dispatch, DispatchBody, Stage, Ticket, WINDOW_BYTES};
 use crate::proto::Reject;
 use crate::request::Request;
 use crate::shared::shard as place;
+use crate::sys;
 
 /// Bytes of an unread body that are read and dropped to keep a connection.
 pub(super) const DRAIN_BYTES_MAX: u64 = 256 * 1024;
@@ -161,8 +162,12 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     let left = Cell::new(rest.left());
     let news = News { signal: shard.news_of(held.ticket().slot()), count: Cell::new(0) };
     let is_http = connection.is_http();
-    let mut receiving =
-        Receiving { shard: &shard, reader: &mut connection.reader, watch: &connection.watch };
+    let mut receiving = Receiving {
+        shard: &shard,
+        reader: &mut connection.reader,
+        watch: &connection.watch,
+        keeps: request.keep_alive && is_http,
+    };
     let sent = {
         let sending = respond::Sending {
             shard: &shard,
@@ -196,15 +201,19 @@ async fn after<F: Future<Output = Received>>(
 ) -> Next {
     if !sent.keep_alive {
         // A close with bytes unread resets the connection and loses what of our answer is on its way.
-        let more_came = connection.reader.has_more().await;
+        let more_came = connection.reader.has_more().await || sys::unread(connection.fd) > 0;
         return if left > 0 || more_came { Next::Linger } else { Next::Close };
     }
     if left == 0 {
         return Next::Keep;
     }
     let shard = Rc::clone(&connection.shard);
-    let mut receiving =
-        Receiving { shard: &shard, reader: &mut connection.reader, watch: &connection.watch };
+    let mut receiving = Receiving {
+        shard: &shard,
+        reader: &mut connection.reader,
+        watch: &connection.watch,
+        keeps: true,
+    };
     match receiving.drain(rest).await {
         Ok(()) => Next::Keep,
         Err(_) => Next::Close,

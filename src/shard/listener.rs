@@ -31,6 +31,10 @@ pub struct Listening {
     pub index: u32,
 }
 
+/// Accepts in flight on each listener. One would take one connection a turn of the ring, and every
+/// turn costs a wake-up of a worker.
+const ACCEPTS: usize = 8;
+
 /// The running accept loops.
 pub(super) struct Accepting(Vec<Canceller>);
 
@@ -67,9 +71,13 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
         match socket {
             Ok(socket) => {
                 let canceller = Canceller::new();
-                let handle = canceller.handle();
+                let socket = Rc::new(socket);
+                for _ in 0..ACCEPTS {
+                    let (shard, socket) = (Rc::clone(shard), Rc::clone(&socket));
+                    let handle = canceller.handle();
+                    monoio::spawn(accept_loop(shard, socket, protocol, index, handle));
+                }
                 cancellers.push(canceller);
-                monoio::spawn(accept_loop(Rc::clone(shard), socket, protocol, index, handle));
             }
             Err(error) => log_and_end(shard, &format!("a listener cannot be watched: {error}")),
         }
@@ -79,14 +87,14 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
 
 async fn accept_loop(
     shard: Rc<Shard>,
-    socket: Socket,
+    socket: Rc<Socket>,
     protocol: Protocol,
     index: u32,
     cancel: monoio::io::CancelHandle,
 ) {
     loop {
         // Cancelable: dropping a pending accept would leak the connection that it wins.
-        let accepted = match &socket {
+        let accepted = match &*socket {
             Socket::Tcp(listener) => listener
                 .cancelable_accept(cancel.clone())
                 .await

@@ -44,8 +44,12 @@ pub(super) async fn gather<F: Future<Output = Received>>(
         Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(GATHER_BYTES_MAX),
         None => GATHER_BYTES_MAX,
     };
-    let mut receiving =
-        Receiving { shard: &shard, reader: &mut connection.reader, watch: &connection.watch };
+    let mut receiving = Receiving {
+        shard: &shard,
+        reader: &mut connection.reader,
+        watch: &connection.watch,
+        keeps: true,
+    };
     let invite = request.expects_continue.then_some(&mut connection.writer);
     receiving.gather(rest, request.head_len, in_memory, body, invite).await?;
     if shard.post_buffering.is_none() || (rest.is_done() && body.len() < in_memory) {

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use slab::Slab;
 
@@ -19,6 +20,9 @@ pub struct Watch {
     expired: Cell<bool>,
     /// Between two requests: may be closed at any time.
     idle: Cell<bool>,
+    /// Who wants to know that its request is a slow one, and for how many sweeps it has to be.
+    slow: RefCell<Option<Waker>>,
+    sweeps_left: Cell<u8>,
 }
 
 impl Watch {
@@ -36,6 +40,29 @@ impl Watch {
     /// Nothing is waited for.
     pub fn clear(&self) {
         self.deadline_s.set(u64::MAX);
+    }
+
+    /// Waits until the request has taken about half a second.
+    pub async fn slow(&self) {
+        self.sweeps_left.set(2);
+        std::future::poll_fn(|cx| {
+            if self.sweeps_left.get() == 0 {
+                return Poll::Ready(());
+            }
+            *self.slow.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn age(&self) {
+        let left = self.sweeps_left.get().saturating_sub(1);
+        self.sweeps_left.set(left);
+        if left == 0
+            && let Some(waker) = self.slow.borrow_mut().take()
+        {
+            waker.wake();
+        }
     }
 
     pub fn set_idle(&self, idle: bool) {
@@ -64,6 +91,8 @@ impl Watches {
             half: Cell::new(Half::Both),
             expired: Cell::new(false),
             idle: Cell::new(false),
+            slow: RefCell::new(None),
+            sweeps_left: Cell::new(0),
         });
         let key = self.watches.borrow_mut().insert(Rc::clone(&watch));
         (key, watch)
@@ -82,6 +111,7 @@ impl Watches {
     pub fn sweep(&self, now_s: u64) {
         self.now_s.set(now_s);
         for (_, watch) in self.watches.borrow().iter() {
+            watch.age();
             if watch.deadline_s.get() <= now_s {
                 watch.expired.set(true);
                 watch.clear();
