@@ -7,9 +7,8 @@
 //! One request's way: the shard `reserve`s a slot, fills it and `submit`s it; a worker's `Seat`
 //! `claim`s it as a `Call`, answers into the slot's output window and `finish`es; the shard
 //! `drain`s the list of slots with news. The slot's state word is the only truth (`slot.rs`); ring,
-//! ready list and sleeper bits are hints that can be lost with a worker and are mended by
-//! `Queue::tick` and
-//! `Queue::reclaim`.
+//! the news and the sleeper bits are hints that can be lost with a worker and are mended by
+//! `Queue::tick` and `Queue::reclaim`.
 
 mod call;
 mod fault;

@@ -181,9 +181,9 @@ impl Queue {
         self.handoff.silence(self.shard);
     }
 
-    /// Takes back what incarnation `incarnation` of worker `worker` left when it died: requests that
-    /// it ran become FAILED, finished ones that it could not announce are announced here. Appends
-    /// them to `news`.
+    /// Takes back what incarnation `incarnation` of worker `worker` left when it died: requests
+    /// that it ran become FAILED, finished ones that it could not announce are announced here.
+    /// Appends them to `news`.
     pub fn reclaim(&mut self, worker: usize, incarnation: u32, news: &mut Vec<usize>) {
         // Nobody is to be woken who cannot wake.
         self.region.seats(worker).sleepers.0.store(0, SeqCst);
@@ -200,8 +200,8 @@ impl Queue {
             }
             news.push(index);
         }
-        // It may also have swallowed a wake-up that was meant for a waiting request; without another
-        // worker of this shard, one of the others must hear of it.
+        // It may also have swallowed a wake-up that was meant for a waiting request; without
+        // another worker of this shard, one of the others must hear of it.
         if self.has_waiting() {
             self.unannounced += 1;
             self.flush();

@@ -38,9 +38,10 @@ use watch::Watches;
 pub use listener::{Listening, Protocol};
 pub use ring::{Driver, Flags, probe_uring};
 
+pub use crate::proto::Limits;
+
 use crate::handoff::{Handoff, Queue};
 use crate::log::{Clock, Lines};
-use crate::proto::Limits;
 use crate::request::Request;
 use crate::shared::{Board, Mailbox, Row, shard as place};
 

@@ -117,7 +117,7 @@ fn act(
         Message::Drain => {
             shard.draining.set(true);
             if let Some(accepting) = accepting.take() {
-                accepting.stop();
+                accepting.stop(shard);
             }
             shard.watches.end_idle();
             if shard.watches.len() == 0 {

@@ -75,8 +75,8 @@ impl Names {
         (hash ^ (hash >> 8)) % ENTRIES
     }
 
-    /// The entry of `name`: the one it has, or one that this request does not use yet. None when all
-    /// its places are in use by other names of this request.
+    /// The entry of `name`: the one it has, or one that this request does not use yet. None when
+    /// all its places are in use by other names of this request.
     fn entry(
         &mut self,
         name: &[u8],
