@@ -262,3 +262,17 @@ fn serves_from_processes_what_refuses_interpreters() {
     let line = server.log.line("uwring is ready");
     assert!(line.contains("(process)"), "{line}");
 }
+
+#[test]
+fn calls_the_hooks_of_the_module_in_each_worker() {
+    for_each_mode(|mode| {
+        let mut server = Server::http(mode, "hooks", &["--processes", "2"]);
+        let text = server.get("/").text().to_owned();
+        assert_eq!(text.matches("postfork").count(), 1, "once per worker: {text}");
+        assert!(text.contains("for worker 1") || text.contains("for worker 2"), "{text}");
+        server.log.line("said by uwsgi.log");
+        server.stop(libc::SIGTERM);
+        let log = server.log.text();
+        assert!(log.contains("uwsgi.atexit called"), "{log}");
+    });
+}

@@ -18,6 +18,7 @@ mod http;
 mod ini;
 mod isolation;
 mod keepalive;
+mod load;
 mod nginx;
 mod options;
 mod regression;
