@@ -62,25 +62,33 @@ check: ## Formatting, lints of both builds, licences
 	$(CARGO) fmt --check
 	@python=$$($(newest) | cut -d' ' -f2); \
 	echo "$(CARGO) clippy for $$python"; \
-	PYO3_PYTHON="$$python" $(CARGO) clippy --all-targets -- -D warnings
-	$(CARGO) clippy --all-targets --no-default-features -- -D warnings
+	PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/check" \
+		$(CARGO) clippy --all-targets --features faults -- -D warnings
+	CARGO_TARGET_DIR="$(target)/launcher" \
+		$(CARGO) clippy --all-targets --no-default-features -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
 		$(CARGO) deny --all-features check bans licenses sources; \
 	else \
 		echo 'cargo-deny is not installed: licences are not checked'; \
 	fi
 
-test: check ## All checks and tests, with the newest Python of PYTHONS
-	@python=$$($(newest) | cut -d' ' -f2); \
-	echo "$(CARGO) test for $$python"; \
-	PYO3_PYTHON="$$python" $(CARGO) test
+test: check build ## All checks and tests, with each Python of PYTHONS
+	@scripts/test-tools
+	CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) test --no-default-features --lib
+	@pythons=$$($(find_python)); \
+	while read -r minor python; do \
+		echo "$(CARGO) test for $$python"; \
+		PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor" \
+			$(CARGO) test --features faults --lib --tests; \
+	done <<< "$$pythons"
+	tests/venv/matrix.sh build/uwring .cache/matrix
 
 bench: build ## Compare uwring with its peers (BENCH=--quick for a first look)
 	@read -r minor python < <($(newest)); \
 	"$$python" benches/head_to_head/run.py --python "$$minor" $(BENCH)
 
 docs: ## Write the generated pages anew
-	$(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new
+	CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new
 	@mv docs/options.md.new docs/options.md
 
 clean: ## Remove all that was built

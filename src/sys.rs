@@ -455,13 +455,8 @@ pub fn accept_queue(fd: RawFd) -> u32 {
     unsafe {
         let mut info: libc::tcp_info = std::mem::zeroed();
         let mut len = std::mem::size_of_val(&info) as libc::socklen_t;
-        let result = libc::getsockopt(
-            fd,
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            (&raw mut info).cast(),
-            &raw mut len,
-        );
+        let (to, level) = ((&raw mut info).cast(), libc::IPPROTO_TCP);
+        let result = libc::getsockopt(fd, level, libc::TCP_INFO, to, &raw mut len);
         // For a listener the kernel puts the queue's length into tcpi_unacked.
         if result == 0 { info.tcpi_unacked } else { 0 }
     }

@@ -111,7 +111,8 @@ fn a_request_after_close_does_not_cut_the_answer() {
     for_each_mode(|mode| {
         let server = Server::shared(mode);
         let mut client = server.connect();
-        // More than the socket buffers hold: the answer is still on its way when the server is done.
+        // More than the socket buffers hold: the answer is still on its way when the server is
+        // done.
         client.send("GET /large/6000000/0 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client.peek().unwrap();
         client.send(HELLO.repeat(100));

@@ -1,13 +1,29 @@
 //! The integration tests: one binary, a module for each capability as users name it.
 //!
-//! Each test starts or shares a real server (`harness/server.rs`) with an app of `apps/`. Tests that
+//! Each test starts or shares a real server (`harness/server.rs`) with an app of `apps/`. Tests
+//! that
 //! serve run in all four modes: both isolations, both I/O drivers. UWRING_TEST_FULL=1 runs the long
 //! forms, UWRING_TEST_WAIVE=nginx,uwsgi does without these tools.
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
 mod harness;
 
 mod chunked;
 mod clients;
+mod compatibility;
+mod environ;
+mod files;
+mod frameworks;
+mod house;
 mod http;
+mod ini;
+mod isolation;
 mod keepalive;
+mod load;
+mod nginx;
+mod options;
+mod regression;
+mod signals;
+mod stats;
+mod uwsgi_protocol;
 mod wsgi;

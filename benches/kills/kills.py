@@ -19,8 +19,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-POINTS = ["claimed", "running", "answered", "done, not listed", "listed, not linked",
-          "linked, not told", "flag cleared, not rung", "woken"]
+POINTS = ["claimed", "running", "answered", "done, no news set", "news set, not told",
+           "flag cleared, not rung", "woken"]
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

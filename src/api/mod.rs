@@ -1,7 +1,7 @@
 //! What it does: the `uwsgi` Python module and uwsgidecorators, as apps know them from uWSGI.
 //! What it does not: run requests.
 //! Who may call it: wsgi.
-//! What it may import: python, shared, handoff, options.
+//! What it may import: python, shared, handoff, options, log (`uwsgi.log`).
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -106,14 +106,6 @@ impl Module {
     /// Says which worker the app is loaded in (from 1).
     pub fn set_worker(&self, py: Py<'_>, worker: usize) {
         self.api.value(py).worker.set(worker);
-    }
-
-    /// Sets `uwsgi.applications`.
-    ///
-    /// # Errors
-    /// What Python raised.
-    pub fn set_app(&self, py: Py<'_>, app: &Object<'_>) -> Result<(), Exception> {
-        self.call(py, "set_applications", [app])
     }
 
     /// uWSGI: `uwsgi.env` is the environ of the request that runs, with one thread.

@@ -20,7 +20,8 @@ def install(facts, api, decorators):
 
     module.__getattr__ = __getattr__
     module.post_fork_hook = lambda: None
-    module.applications = {}
+    # uWSGI: None until the app sets it.
+    module.applications = None
     sys.modules["uwsgi"] = module
 
     class Finder:
@@ -44,11 +45,6 @@ def install(facts, api, decorators):
 
     # Last: a uwsgidecorators of the app's own comes first.
     sys.meta_path.append(Finder)
-
-
-def set_applications(app):
-    """`uwsgi.applications`: mount point to callable."""
-    sys.modules["uwsgi"].applications = {"": app}
 
 
 def after_fork():

@@ -287,7 +287,7 @@ impl Call {
         let state = &self.entry().state;
         fault::point("answered");
         if state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {
-            fault::point("done, not listed");
+            fault::point("done, no news set");
             self.handoff.notify(self.slot as usize);
         }
     }

@@ -1,4 +1,5 @@
-//! Deaths on purpose, for the tests that prove the crossing safe. Built only with the feature `faults`.
+//! Deaths on purpose, for the tests that prove the crossing safe. Built only with the feature
+//! `faults`.
 //!
 //! `UWRING_FAULT=point:N` makes a worker process kill itself at every N-th pass of the named point.
 

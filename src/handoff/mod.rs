@@ -7,9 +7,8 @@
 //! One request's way: the shard `reserve`s a slot, fills it and `submit`s it; a worker's `Seat`
 //! `claim`s it as a `Call`, answers into the slot's output window and `finish`es; the shard
 //! `drain`s the list of slots with news. The slot's state word is the only truth (`slot.rs`); ring,
-//! ready list and sleeper bits are hints that can be lost with a worker and are mended by
-//! `Queue::tick` and
-//! `Queue::reclaim`.
+//! the news and the sleeper bits are hints that can be lost with a worker and are mended by
+//! `Queue::tick` and `Queue::reclaim`.
 
 mod call;
 mod fault;
@@ -98,23 +97,12 @@ impl Handoff {
 
     /// Tells the slot's shard that there is news, and wakes it if it sleeps.
     fn notify(&self, slot: usize) {
-        use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+        use std::sync::atomic::Ordering::SeqCst;
         let shard = self.shard_of(slot);
         let control = self.region.control(shard);
-        let entry = self.region.slot(slot);
-        if entry.listed.swap(1, AcqRel) == 0 {
-            fault::point("listed, not linked");
-            let mut old = control.ready.0.load(Acquire);
-            loop {
-                entry.next.store(old, Relaxed);
-                let new = slot as u32 + 1;
-                match control.ready.0.compare_exchange_weak(old, new, SeqCst, Acquire) {
-                    Ok(_) => break,
-                    Err(now) => old = now,
-                }
-            }
-        }
-        fault::point("linked, not told");
+        let local = slot % self.region.geometry().slots_per_shard;
+        control.news.0[local / 64].fetch_or(1 << (local % 64), SeqCst);
+        fault::point("news set, not told");
         if control.asleep.0.load(SeqCst) == 1 && control.asleep.0.swap(0, SeqCst) == 1 {
             fault::point("flag cleared, not rung");
             self.ring(shard);

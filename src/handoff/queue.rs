@@ -88,7 +88,6 @@ impl Queue {
         let index = ticket.slot();
         fill(self.region, index, dispatch);
         let entry = self.region.slot(index);
-        entry.listed.store(0, Relaxed);
         entry.state.store(slot::word(ticket.generation(), 0, slot::QUEUED), Release);
         let control = self.region.control(self.shard);
         let ring = self.region.ring(self.shard);
@@ -120,10 +119,12 @@ impl Queue {
         control.head.0.load(Acquire) != control.tail.0.load(Relaxed)
     }
 
-    /// Whether requests wait while some worker of the server sleeps: then `tick` must be called.
+    /// Whether requests wait that somebody could take but the own workers that are awake: one that
+    /// sleeps, or another shard's, which may be free a moment later. Then `tick` must be called.
     pub fn may_need_help(&self) -> bool {
         let asleep = |worker| self.region.seats(worker).sleepers.0.load(Relaxed) != 0;
-        self.has_waiting() && (0..self.region.geometry().workers).any(asleep)
+        let has_others = self.region.geometry().workers > self.workers.len();
+        self.has_waiting() && (has_others || self.workers.iter().copied().any(asleep))
     }
 
     /// Called about once a millisecond while requests wait: what was queued before the last call
@@ -144,34 +145,30 @@ impl Queue {
         }
     }
 
-    /// Gathers the slots that have news, oldest first. Bounded by the number of slots, whatever a
-    /// broken worker wrote into the list.
+    /// Gathers the slots that have news.
     pub fn drain(&mut self, news: &mut Vec<usize>) {
         let control = self.region.control(self.shard);
-        if control.ready.0.load(Relaxed) == 0 {
-            return;
-        }
-        let start = news.len();
-        let mut link = control.ready.0.swap(0, SeqCst);
-        let slots = self.generations.len();
-        while link != 0 && news.len() - start <= slots {
-            let index = link as usize - 1;
-            if index / slots != self.shard {
-                break;
+        for (index, word) in control.news.0.iter().enumerate() {
+            if word.load(Relaxed) == 0 {
+                continue;
             }
-            let entry = self.region.slot(index);
-            link = entry.next.load(Acquire);
-            entry.listed.store(0, SeqCst);
-            news.push(index);
+            let mut bits = word.swap(0, SeqCst);
+            while bits != 0 {
+                let local = index * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                // A broken worker may have set a bit that no slot has.
+                if local < self.generations.len() {
+                    news.push(self.first_slot() + local);
+                }
+            }
         }
-        news[start..].reverse();
     }
 
     /// Says that the shard is about to sleep on its doorbell; false if there is news already.
     pub fn may_sleep(&self) -> bool {
         let control = self.region.control(self.shard);
         control.asleep.0.store(1, SeqCst);
-        if control.ready.0.load(SeqCst) == 0 {
+        if control.news.0.iter().all(|word| word.load(SeqCst) == 0) {
             return true;
         }
         control.asleep.0.store(0, SeqCst);
@@ -184,9 +181,12 @@ impl Queue {
         self.handoff.silence(self.shard);
     }
 
-    /// Takes back what a dead worker incarnation left: requests that it ran become FAILED, finished
-    /// ones that it could not announce are announced here. Appends them to `news`.
-    pub fn reclaim(&mut self, incarnation: u32, news: &mut Vec<usize>) {
+    /// Takes back what incarnation `incarnation` of worker `worker` left when it died: requests
+    /// that it ran become FAILED, finished ones that it could not announce are announced here.
+    /// Appends them to `news`.
+    pub fn reclaim(&mut self, worker: usize, incarnation: u32, news: &mut Vec<usize>) {
+        // Nobody is to be woken who cannot wake.
+        self.region.seats(worker).sleepers.0.store(0, SeqCst);
         self.drain(news);
         for index in self.first_slot()..self.first_slot() + self.generations.len() {
             let entry = self.region.slot(index);
@@ -198,14 +198,15 @@ impl Queue {
                 let failed = slot::word(slot::generation(state), incarnation, slot::FAILED);
                 entry.state.store(failed, Release);
             }
-            // The dead worker may have marked it as listed and not linked it.
-            entry.listed.store(0, SeqCst);
             news.push(index);
         }
-        // It may also have swallowed a wake-up that was meant for a waiting request.
+        // It may also have swallowed a wake-up that was meant for a waiting request; without
+        // another worker of this shard, one of the others must hear of it.
         if self.has_waiting() {
             self.unannounced += 1;
             self.flush();
+            self.mark = self.region.control(self.shard).tail.0.load(Relaxed);
+            self.tick();
         }
     }
 

@@ -33,8 +33,9 @@ pub(super) struct Control {
     /// Claim ring: the shard writes `tail`, workers move `head` forward.
     pub(super) tail: Line<AtomicU32>,
     pub(super) head: Line<AtomicU32>,
-    /// The ready list: index + 1 of the slot that was pushed last, 0 when empty.
-    pub(super) ready: Line<AtomicU32>,
+    /// A bit for each slot that has news. Setting one twice does no harm, and a worker that dies
+    /// before it has set one leaves nothing half done.
+    pub(super) news: Line<[AtomicU64; NEWS_WORDS]>,
     /// 1 while the shard waits for its doorbell.
     pub(super) asleep: Line<AtomicU32>,
     /// 1 while a request of this shard waits longer than it should: other shards' workers may help.
@@ -57,9 +58,6 @@ pub(super) struct Seats {
 #[repr(C)]
 pub(super) struct Slot {
     pub(super) state: AtomicU64,
-    pub(super) next: AtomicU32,
-    pub(super) listed: AtomicU32,
-
     pub(super) head_len: AtomicU32,
     pub(super) fields: AtomicU32,
     pub(super) flags: AtomicU32,
@@ -115,6 +113,9 @@ pub struct Geometry {
     pub slots_per_shard: usize,
 }
 
+/// Most slots of a shard: its news fit one cache line.
+pub(super) const SLOTS_MAX: usize = NEWS_WORDS * 64;
+const NEWS_WORDS: usize = 8;
 const NO_FILE: i32 = -1;
 const FIELDS_BYTES: usize = FIELDS_MAX * std::mem::size_of::<Field>();
 const HEAD_AT: usize = std::mem::size_of::<Slot>().next_multiple_of(64);
@@ -151,6 +152,7 @@ impl Region {
     /// # Errors
     /// The kernel's, when it refuses the address space.
     pub fn map(geometry: Geometry, sharing: Sharing) -> io::Result<&'static Region> {
+        assert!(geometry.slots_per_shard <= SLOTS_MAX, "BUG: too many slots");
         let ring_cells = (geometry.slots_per_shard * 2).next_power_of_two();
         let control_stride = (std::mem::size_of::<Control>() + ring_cells * 8).next_multiple_of(64);
         let seats_at = control_stride * geometry.shards;

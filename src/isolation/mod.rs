@@ -1,7 +1,7 @@
 //! What it does: decides what workers are made of, and forks the ones that are processes.
 //! What it does not: serve requests.
 //! Who may call it: server, before any thread exists.
-//! What it may import: python, wsgi, options, log (in the probe and spawner roles only).
+//! What it may import: python, wsgi, options, shared, log, sys.
 
 mod probe;
 mod spawner;

@@ -1,7 +1,7 @@
-//! Bytes <-> `Request`, and the framing of bodies.
-//! Not here: sockets, clocks, limits as the operator wrote them, responses to a `Reject`, environ.
-//! Called by: shard, with numbers (`Limits`) and the bytes that have arrived so far.
-//! May import: crate::request, httparse, bytes, std.
+//! What it does: turns bytes into a `Request` and back, and frames bodies.
+//! What it does not: sockets, clocks, the operator's words, responses to a `Reject`, environ.
+//! Who may call it: shard, with numbers (`Limits`) and the bytes that have arrived so far.
+//! What it may import: request, httparse, bytes, std.
 
 pub mod chunked;
 pub mod http;

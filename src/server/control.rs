@@ -11,7 +11,7 @@ use super::workers::Workers;
 use crate::log;
 use crate::shard::Message;
 use crate::shared::{Mailbox, worker};
-use crate::stats::Stats;
+use crate::stats::{Source, Stats};
 use crate::sys;
 use crate::wsgi::Plan;
 
@@ -68,6 +68,7 @@ pub struct Control {
     pub shards: Vec<ShardThread>,
     pub signals: Signals,
     pub stats: Option<Stats>,
+    pub source: Source,
     pub pins: Pins,
     pub mercy: Duration,
 }
@@ -88,7 +89,7 @@ impl Control {
             self.bury();
             self.workers.spawn_due();
             if let Some(stats) = &mut self.stats {
-                stats.answer(&self.plan);
+                stats.answer(&self.source);
             }
             if review.elapsed() >= Duration::from_secs(1) {
                 review = Instant::now();
@@ -121,15 +122,24 @@ impl Control {
     /// then starts successors.
     fn bury(&mut self) {
         for death in self.workers.deaths() {
-            let message = Message::WorkerDied { incarnation: death.incarnation };
+            let (worker, incarnation) = (death.worker, death.incarnation);
+            let message = Message::WorkerDied { worker, incarnation };
             self.tell(message);
-            for shard in &self.shards {
-                let deadline = Instant::now() + Duration::from_secs(5);
-                while shard.done.take().is_empty() && Instant::now() < deadline {
-                    std::thread::sleep(Duration::from_micros(200));
-                }
-            }
+            self.await_shards();
             self.workers.respawn(&self.plan, &death);
+        }
+    }
+
+    /// Waits until each shard has carried out the last message.
+    fn await_shards(&self) {
+        for shard in &self.shards {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while shard.done.take().is_empty()
+                && !shard.thread.is_finished()
+                && Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_micros(200));
+            }
         }
     }
 
@@ -143,6 +153,11 @@ impl Control {
     /// Finishes what runs, then lets the workers leave. A second signal ends at once.
     fn stop(&mut self) -> i32 {
         self.tell(Message::Drain);
+        self.await_shards();
+        // From here on clients are refused at once, and a proxy takes its next server.
+        for socket in self.source.sockets.iter().flat_map(|socket| &socket.fds) {
+            sys::shut(*socket, sys::Half::Both);
+        }
         let deadline = Instant::now() + self.mercy;
         while !self.shards.iter().all(|shard| shard.thread.is_finished()) {
             self.wait(20);

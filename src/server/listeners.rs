@@ -305,10 +305,6 @@ impl Listener {
         self.sockets.iter().map(AsRawFd::as_raw_fd).collect()
     }
 
-    pub fn is_unix(&self) -> bool {
-        self.is_unix
-    }
-
     /// The protocol's name.
     pub fn proto(&self) -> &'static str {
         match self.protocol {

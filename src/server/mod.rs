@@ -1,7 +1,8 @@
 //! What this room does: runs the server process: shards, workers, readiness, drain.
 //! What it does not: it parses no options and touches no Python object.
 //! Who may call it: `main`.
-//! What it may import: shard, wsgi, isolation, handoff, options, shared, stats, log, sys; no pyo3.
+//! What it may import: shard, wsgi, isolation, handoff, options, shared, stats, log, sys, python
+//! (to start interpreters; no object); no pyo3.
 
 mod affinity;
 mod control;
@@ -22,8 +23,7 @@ use crate::handoff::{Geometry, Handoff};
 use crate::isolation::{Embedding, Spawner, Verdict, probe};
 use crate::log::{self, Writer};
 use crate::options::{Io, Isolation, Options};
-use crate::proto::Limits;
-use crate::shard::{Driver, Logging, Setup, Timeouts};
+use crate::shard::{Driver, Limits, Logging, Setup, Timeouts};
 use crate::shared::{Board, Mailbox};
 use crate::stats::Stats;
 use crate::sys::{self, Sharing};
@@ -96,7 +96,8 @@ pub fn run(options: Options) -> Result<i32, StartError> {
     std::mem::forget(unfinished);
 
     let mercy = Duration::from_secs(options.reload_mercy.max(1));
-    let mut control = Control { plan, workers, shards, signals, stats, pins, mercy };
+    let source = prepare::stats_source(&plan, &listeners);
+    let mut control = Control { plan, workers, shards, signals, stats, source, pins, mercy };
     let code = control.run();
     control.workers.flush();
     // Shards that were left behind still hold their ends of the log.

@@ -4,25 +4,25 @@
 use std::path::{Path, PathBuf};
 
 use super::listeners::Listener;
-use crate::api::Facts;
 use crate::error::StartError;
 use crate::handoff::Handoff;
 use crate::isolation::Embedding;
 use crate::log;
-use crate::options::Options;
+use crate::options::{Options, Setting};
 use crate::python::Config;
 use crate::shared::{Board, worker};
+use crate::stats::{SocketFacts, Source};
 use crate::sys;
-use crate::wsgi::{Fixed, Place, Plan, SocketFacts};
+use crate::wsgi::{Facts, Fixed, Place, Plan, UWSGI_VERSION};
 
 /// The first lines of the log.
 pub fn banner() {
     log::line(format_args!(
         "*** Starting uwring {} (uWSGI {}.{}.{} compatible), Python 3.{} ***",
         env!("CARGO_PKG_VERSION"),
-        crate::api::UWSGI_VERSION.0,
-        crate::api::UWSGI_VERSION.1,
-        crate::api::UWSGI_VERSION.2,
+        UWSGI_VERSION.0,
+        UWSGI_VERSION.1,
+        UWSGI_VERSION.2,
         env!("UWRING_PYTHON_MINOR"),
     ));
 }
@@ -158,10 +158,17 @@ pub fn plan(
     listeners: &[Listener],
 ) -> Plan {
     let hostname = sys::hostname();
-    let (major, minor, patch) = crate::api::UWSGI_VERSION;
-    let opt = options.settings.iter().map(|s| (s.name.clone(), s.value.clone()));
+    let (major, minor, patch) = UWSGI_VERSION;
+    let written = |setting: &Setting| match (setting.name.as_str(), &setting.value) {
+        // uWSGI: a variable of the user's own is an option like the others.
+        ("set" | "set-placeholder" | "set-ph", Some(pair)) => match pair.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (pair.clone(), None),
+        },
+        (name, value) => (name.to_owned(), value.clone()),
+    };
     // Agents ask for it and complain when it is not there; threads always work here.
-    let mut opt: Vec<_> = opt.collect();
+    let mut opt: Vec<_> = options.settings.iter().map(written).collect();
     opt.push(("enable-threads".to_owned(), None));
     Plan {
         handoff,
@@ -185,17 +192,23 @@ pub fn plan(
             master_pid: if options.master { std::process::id() as i32 } else { 0 },
             sockets: listeners.iter().flat_map(Listener::fds).collect(),
         },
-        sockets: listeners
-            .iter()
-            .map(|listener| SocketFacts {
-                name: listener.name.clone(),
-                proto: listener.proto().to_owned(),
-                max_queue: listener.backlog(),
-                fds: if listener.is_unix() { Vec::new() } else { listener.fds() },
-            })
-            .collect(),
         strict: options.wsgi_strict,
         file_wrapper: !options.wsgi_disable_file_wrapper,
+    }
+}
+
+/// What the stats tell of.
+pub fn stats_source(plan: &Plan, listeners: &[Listener]) -> Source {
+    let facts = |listener: &Listener| SocketFacts {
+        name: listener.name.clone(),
+        proto: listener.proto().to_owned(),
+        max_queue: listener.backlog(),
+        fds: listener.fds(),
+    };
+    Source {
+        board: plan.board,
+        version: plan.fixed.version.clone(),
+        sockets: listeners.iter().map(facts).collect(),
     }
 }
 

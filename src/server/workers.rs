@@ -316,6 +316,12 @@ impl Processes {
                 Event::Spawned { worker, pid, watch } => {
                     if let Some(living) = self.living.get_mut(&worker) {
                         (living.pid, living.watch) = (pid, Some(watch));
+                        if self.served.contains_key(&worker) {
+                            log::line(format_args!(
+                                "Respawned uWSGI worker {} (new pid: {pid})",
+                                worker + 1
+                            ));
+                        }
                     }
                 }
                 Event::Ended { pid, how } => self.ended.push((pid, how)),

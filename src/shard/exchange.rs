@@ -200,7 +200,8 @@ async fn after<F: Future<Output = Received>>(
     sent: &Sent,
 ) -> Next {
     if !sent.keep_alive {
-        // A close with bytes unread resets the connection and loses what of our answer is on its way.
+        // A close with bytes unread resets the connection and loses what of our answer is on its
+        // way.
         let more_came = connection.reader.has_more().await || sys::unread(connection.fd) > 0;
         return if left > 0 || more_came { Next::Linger } else { Next::Close };
     }

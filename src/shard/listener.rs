@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use monoio::io::Canceller;
-use monoio::net::{TcpListener, UnixListener};
+use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::stream::Stream;
 use super::{Shard, connection, timer};
@@ -35,14 +35,45 @@ pub struct Listening {
 /// turn costs a wake-up of a worker.
 const ACCEPTS: usize = 8;
 
+/// The running accept loops of one listener, and the socket for a last look at its queue.
+struct Loops {
+    canceller: Canceller,
+    last: Last,
+    protocol: Protocol,
+    index: u32,
+}
+
+enum Last {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
+}
+
 /// The running accept loops.
-pub(super) struct Accepting(Vec<Canceller>);
+pub(super) struct Accepting(Vec<Loops>);
 
 impl Accepting {
-    /// Ends the loops. An accept that was won just before is still served.
-    pub(super) fn stop(self) {
-        for canceller in self.0 {
+    /// Ends the loops. An accept that was won just before is still served, and so are connections
+    /// that wait in the queue already: their clients have been told that they are connected.
+    pub(super) fn stop(self, shard: &Rc<Shard>) {
+        for Loops { canceller, last, protocol, index } in self.0 {
             canceller.cancel();
+            while let Ok((stream, peer)) = accept_now(&last) {
+                begin(shard, stream, peer, protocol, index);
+            }
+        }
+    }
+}
+
+/// Takes a connection out of the queue without waiting for one.
+fn accept_now(last: &Last) -> io::Result<(Stream, Peer)> {
+    match last {
+        Last::Tcp(listener) => {
+            let (stream, addr) = listener.accept()?;
+            Ok((Stream::Tcp(TcpStream::from_std(stream)?), peer_of(addr)))
+        }
+        Last::Unix(listener) => {
+            let (stream, _) = listener.accept()?;
+            Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::default()))
         }
     }
 }
@@ -61,15 +92,16 @@ pub(super) struct Peer {
 
 /// Starts an accept loop for each listener.
 pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepting {
-    let mut cancellers = Vec::new();
+    let mut loops = Vec::new();
     for Listening { fd, is_unix, protocol, index } in listeners {
+        let copy = fd.try_clone();
         let socket = if is_unix {
             UnixListener::from_std(fd.into()).map(Socket::Unix)
         } else {
             TcpListener::from_std(fd.into()).map(Socket::Tcp)
         };
-        match socket {
-            Ok(socket) => {
+        match socket.and_then(|socket| Ok((socket, copy?))) {
+            Ok((socket, copy)) => {
                 let canceller = Canceller::new();
                 let socket = Rc::new(socket);
                 for _ in 0..ACCEPTS {
@@ -77,12 +109,13 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
                     let handle = canceller.handle();
                     monoio::spawn(accept_loop(shard, socket, protocol, index, handle));
                 }
-                cancellers.push(canceller);
+                let last = if is_unix { Last::Unix(copy.into()) } else { Last::Tcp(copy.into()) };
+                loops.push(Loops { canceller, last, protocol, index });
             }
             Err(error) => log_and_end(shard, &format!("a listener cannot be watched: {error}")),
         }
     }
-    Accepting(cancellers)
+    Accepting(loops)
 }
 
 async fn accept_loop(

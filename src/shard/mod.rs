@@ -38,9 +38,10 @@ use watch::Watches;
 pub use listener::{Listening, Protocol};
 pub use ring::{Driver, Flags, probe_uring};
 
+pub use crate::proto::Limits;
+
 use crate::handoff::{Handoff, Queue};
 use crate::log::{Clock, Lines};
-use crate::proto::Limits;
 use crate::request::Request;
 use crate::shared::{Board, Mailbox, Row, shard as place};
 
@@ -69,7 +70,7 @@ pub struct Logging {
 #[derive(Debug, Clone, Copy)]
 pub enum Message {
     /// A worker incarnation has died.
-    WorkerDied { incarnation: u32 },
+    WorkerDied { worker: usize, incarnation: u32 },
     /// Accept no more, finish what runs, then end.
     Drain,
     /// End now, whatever runs.

@@ -6,6 +6,7 @@ use super::listener::Peer;
 use super::respond::Sent;
 use crate::handoff::Ticket;
 use crate::log::{RequestLine, write_request_line};
+use crate::proto::uwsgi;
 use crate::request::{Fields, Range, Request, Version};
 use crate::shared::worker;
 
@@ -56,7 +57,8 @@ pub(super) fn write(
         addr,
         user,
         vars: request.fields.len() + if is_vars { 0 } else { OWN_VARS },
-        head_bytes: request.head_len,
+        // uWSGI counts the vars without the packet's header.
+        head_bytes: request.head_len - if is_vars { uwsgi::HEADER_LEN } else { 0 },
         start_s: (arrived_us / 1_000_000) as i64,
         method: request.method.of(&head),
         uri: request.target.of(&head),

@@ -1,8 +1,8 @@
-//! Sends files by sendfile(2) on a few helper threads: a file that is not in memory must not hold up
-//! the shard.
+//! Sends files by sendfile(2) on a few helper threads: a file that is not in memory must not hold
+//! up the shard.
 //!
-//! A helper sends until the socket takes no more and reports back; the shard waits for the socket in
-//! its ring. So a slow client holds no helper.
+//! A helper sends until the socket takes no more and reports back; the shard waits for the socket
+//! in its ring. So a slow client holds no helper.
 
 use std::fs::File;
 use std::io;
@@ -49,8 +49,8 @@ struct Job {
 }
 
 impl Transfer {
-    /// Prepares to send `file` from `offset` up to `end`. The socket becomes non-blocking, which the
-    /// ring does not mind: it waits by polling.
+    /// Prepares to send `file` from `offset` up to `end`. The socket becomes non-blocking, which
+    /// the ring does not mind: it waits by polling.
     ///
     /// # Errors
     /// The kernel's (too many files).

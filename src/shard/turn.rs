@@ -108,15 +108,16 @@ fn act(
     news: &mut Vec<usize>,
 ) {
     match message {
-        Message::WorkerDied { incarnation } => {
-            shard.queue.borrow_mut().reclaim(incarnation, news);
+        Message::WorkerDied { worker, incarnation } => {
+            shard.queue.borrow_mut().reclaim(worker, incarnation, news);
+            shard.ticking.raise();
             shard.deliver(news);
             news.clear();
         }
         Message::Drain => {
             shard.draining.set(true);
             if let Some(accepting) = accepting.take() {
-                accepting.stop();
+                accepting.stop(shard);
             }
             shard.watches.end_idle();
             if shard.watches.len() == 0 {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::Source;
 use crate::shared::{core, shard, worker};
-use crate::wsgi::Plan;
 
 #[derive(Serialize)]
 struct Server<'a> {
@@ -102,14 +102,14 @@ struct Shard {
 }
 
 /// The whole document.
-pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
-    let board = plan.board;
+pub(super) fn text(source: &Source, minified: bool, cores: bool) -> String {
+    let board = source.board;
     let (uid, gid) = crate::sys::user();
     let workers: Vec<_> =
-        (0..board.workers()).map(|index| worker_entry(plan, index, cores)).collect();
+        (0..board.workers()).map(|index| worker_entry(source, index, cores)).collect();
     let server = Server {
-        version: &plan.fixed.version,
-        listen_queue: plan.sockets.iter().map(|socket| socket.queue()).sum(),
+        version: &source.version,
+        listen_queue: source.sockets.iter().map(|socket| socket.queue()).sum(),
         listen_queue_errors: 0,
         signal_queue: 0,
         load: workers.iter().filter(|worker| worker.status == "busy").count() as u64,
@@ -118,7 +118,7 @@ pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
         gid,
         cwd: std::env::current_dir().map_or_else(|_| String::new(), |d| d.display().to_string()),
         locks: [],
-        sockets: plan
+        sockets: source
             .sockets
             .iter()
             .map(|socket| SocketEntry {
@@ -131,7 +131,7 @@ pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
             })
             .collect(),
         workers,
-        shards: (0..board.shards()).map(|index| shard_entry(plan, index)).collect(),
+        shards: (0..board.shards()).map(|index| shard_entry(source, index)).collect(),
     };
     let result = if minified {
         serde_json::to_string(&server)
@@ -145,10 +145,10 @@ pub(super) fn text(plan: &Plan, minified: bool, cores: bool) -> String {
     result.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
-fn worker_entry(plan: &Plan, index: usize, with_cores: bool) -> Worker {
-    let row = plan.board.worker(index);
+fn worker_entry(source: &Source, index: usize, with_cores: bool) -> Worker {
+    let row = source.board.worker(index);
     let cores: Vec<_> =
-        (0..plan.board.threads()).map(|thread| core_entry(plan, index, thread)).collect();
+        (0..source.board.threads()).map(|thread| core_entry(source, index, thread)).collect();
     let is_busy = cores.iter().any(|core| core.in_request == 1);
     Worker {
         id: index + 1,
@@ -185,8 +185,8 @@ fn worker_entry(plan: &Plan, index: usize, with_cores: bool) -> Worker {
     }
 }
 
-fn core_entry(plan: &Plan, index: usize, thread: usize) -> Core {
-    let row = plan.board.core(index, thread);
+fn core_entry(source: &Source, index: usize, thread: usize) -> Core {
+    let row = source.board.core(index, thread);
     let in_request = row.get(core::IN_REQUEST);
     Core {
         id: thread,
@@ -205,8 +205,8 @@ fn core_entry(plan: &Plan, index: usize, thread: usize) -> Core {
     }
 }
 
-fn shard_entry(plan: &Plan, index: usize) -> Shard {
-    let row = plan.board.shard(index);
+fn shard_entry(source: &Source, index: usize) -> Shard {
+    let row = source.board.shard(index);
     Shard {
         id: index,
         accepted: row.get(shard::ACCEPTED),

@@ -1,7 +1,7 @@
 //! What it does: answers with the server's counters, as uWSGI's stats server does.
 //! What it does not: count; block anything but the control thread, and that for a moment.
 //! Who may call it: server, on the control thread.
-//! What it may import: shared, options, serde_json; blocking sockets.
+//! What it may import: shared, options, log, sys, serde_json; blocking sockets.
 
 mod json;
 
@@ -15,10 +15,34 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::error::StartError;
 use crate::log;
 use crate::options::{Address, Options};
-use crate::wsgi::Plan;
+use crate::shared::Board;
 
 /// A client that does not take the answer for so long does not get it.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A listening socket as the stats name it.
+#[derive(Clone)]
+pub struct SocketFacts {
+    pub name: String,
+    pub proto: String,
+    pub max_queue: u64,
+    pub fds: Vec<i32>,
+}
+
+impl SocketFacts {
+    /// Connections that wait to be accepted, in all shards.
+    pub fn queue(&self) -> u64 {
+        self.fds.iter().map(|&fd| u64::from(crate::sys::accept_queue(fd))).sum()
+    }
+}
+
+/// What the stats tell of.
+pub struct Source {
+    pub board: &'static Board,
+    /// The uWSGI release that is reported.
+    pub version: String,
+    pub sockets: Vec<SocketFacts>,
+}
 
 /// The stats server.
 pub struct Stats {
@@ -55,14 +79,14 @@ impl Stats {
     }
 
     /// Answers all clients that wait.
-    pub fn answer(&mut self, plan: &Plan) {
+    pub fn answer(&mut self, source: &Source) {
         while let Ok((client, _)) = self.socket.accept() {
             // One that breaks its connection gets nothing; the next one is served.
-            let _ = self.answer_one(client, plan);
+            let _ = self.answer_one(client, source);
         }
     }
 
-    fn answer_one(&self, mut client: Socket, plan: &Plan) -> std::io::Result<()> {
+    fn answer_one(&self, mut client: Socket, source: &Source) -> std::io::Result<()> {
         client.set_nonblocking(false)?;
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
@@ -75,7 +99,7 @@ impl Stats {
                   Content-Type: application/json\r\n\r\n",
             );
         }
-        answer.extend_from_slice(json::text(plan, self.minified, self.cores).as_bytes());
+        answer.extend_from_slice(json::text(source, self.minified, self.cores).as_bytes());
         client.write_all(&answer)
     }
 }

@@ -75,24 +75,24 @@ impl Names {
         (hash ^ (hash >> 8)) % ENTRIES
     }
 
-    /// The entry of `name`: the one it has, or one that this request does not use yet.
+    /// The entry of `name`: the one it has, or one that this request does not use yet. None when
+    /// all its places are in use by other names of this request.
     fn entry(
         &mut self,
         name: &[u8],
         serial: u64,
         same: fn(&[u8], &[u8]) -> bool,
         make: impl FnOnce() -> Cached,
-    ) -> &mut Entry {
+    ) -> Option<&mut Entry> {
         let first = Names::index(name);
         let places = (0..4).map(|step| (first + step) % ENTRIES);
         let known = |at: &usize| self.0[*at].as_ref().is_some_and(|e| same(&e.name, name));
-        let at = places.clone().find(known).unwrap_or_else(|| {
-            let unused = |at: &usize| self.0[*at].as_ref().is_none_or(|e| e.serial != serial);
-            let at = places.clone().find(unused).unwrap_or(first);
-            self.0[at] = Some(Entry { name: name.to_vec(), cached: make(), serial: 0 });
-            at
-        });
-        self.0[at].as_mut().expect("BUG: the place was found or filled just now")
+        if let Some(at) = places.clone().find(known) {
+            return self.0[at].as_mut();
+        }
+        let unused = |at: &usize| self.0[*at].as_ref().is_none_or(|e| e.serial != serial);
+        let at = places.clone().find(unused)?;
+        Some(self.0[at].insert(Entry { name: name.to_vec(), cached: make(), serial: 0 }))
     }
 }
 
@@ -233,11 +233,22 @@ impl Builder {
             let entry = self.headers.entry(name, self.serial, <[u8]>::eq_ignore_ascii_case, || {
                 Cached::new(py, &environ_key(name))
             });
-            if entry.serial == self.serial {
-                join(py, &environ, &mut entry.cached, value, name.eq_ignore_ascii_case(b"cookie"));
-            } else {
-                entry.serial = self.serial;
-                entry.cached.set(py, &environ, value);
+            match entry {
+                Some(entry) if entry.serial != self.serial => {
+                    entry.serial = self.serial;
+                    entry.cached.set(py, &environ, value);
+                }
+                Some(entry) => join(py, &environ, &mut entry.cached, name, value),
+                None => {
+                    // The names crowd in one place of the table: this one goes without it.
+                    let mut cached = Cached::new(py, &environ_key(name));
+                    if let Some(first) = environ.get(cached.key.get(py)) {
+                        cached.bytes.extend_from_slice(first.as_latin1().unwrap_or_default());
+                        join(py, &environ, &mut cached, name, value);
+                    } else {
+                        cached.set(py, &environ, value);
+                    }
+                }
             }
             sized |= name.len() == 14 && name.eq_ignore_ascii_case(b"content-length");
             let forwarded = name.len() == 17 && name.eq_ignore_ascii_case(b"x-forwarded-proto");
@@ -277,8 +288,13 @@ impl Builder {
                 Cached { key: key.keep(), bytes: Vec::new(), value: None }
             });
             // The last one of a name wins, as in uWSGI.
-            entry.serial = self.serial;
-            entry.cached.set(py, &environ, value);
+            match entry {
+                Some(entry) => {
+                    entry.serial = self.serial;
+                    entry.cached.set(py, &environ, value);
+                }
+                None => environ.set(&py.latin1(name), &py.latin1(value)),
+            }
             match name {
                 b"HTTPS" | b"HTTP_X_FORWARDED_SSL" if https.is_none() => {
                     let on = value.len() >= 2 && value[..2].eq_ignore_ascii_case(b"on");
@@ -308,7 +324,8 @@ impl Builder {
 }
 
 /// Joins a repeated field's value to the first (RFC 9110, 5.3; RFC 9113, 8.2.3 for Cookie).
-fn join(py: Py<'_>, environ: &Dict<'_>, cached: &mut Cached, value: &[u8], is_cookie: bool) {
+fn join(py: Py<'_>, environ: &Dict<'_>, cached: &mut Cached, name: &[u8], value: &[u8]) {
+    let is_cookie = name.eq_ignore_ascii_case(b"cookie");
     let mut both = cached.bytes.clone();
     both.extend_from_slice(if is_cookie { b"; " } else { b"," });
     both.extend_from_slice(value);

@@ -1,7 +1,7 @@
 //! What it does: PEP 3333 in safe Rust: a worker's loop, environ, the response, the input.
 //! What it does not: sockets, protocols, unsafe code.
 //! Who may call it: server and isolation, to run workers.
-//! What it may import: python, api, request, response, handoff, shared, options, log.
+//! What it may import: python, api, request, handoff, shared, options, log, sys.
 
 mod app;
 mod call;
@@ -12,12 +12,11 @@ mod input;
 mod reply;
 mod worker;
 
+pub use crate::api::{Facts, UWSGI_VERSION};
 pub use app::{Boot, LoadError, Place};
 #[doc(hidden)] // For benches/python.rs.
 pub use call::Local;
 #[doc(hidden)] // For benches/python.rs.
 pub use environ::Builder;
 pub use environ::Fixed;
-pub use worker::{
-    Loaded, Plan, STACK_BYTES, SocketFacts, announce, epoch_seconds, report_load, run_threads,
-};
+pub use worker::{Loaded, Plan, STACK_BYTES, announce, epoch_seconds, report_load, run_threads};

@@ -18,22 +18,6 @@ use crate::shared::{Board, core, worker};
 /// How long an idle thread sleeps before it looks around by itself.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// A listening socket as the stats name it.
-#[derive(Clone)]
-pub struct SocketFacts {
-    pub name: String,
-    pub proto: String,
-    pub max_queue: u64,
-    pub fds: Vec<i32>,
-}
-
-impl SocketFacts {
-    /// Connections that wait to be accepted, in all shards.
-    pub fn queue(&self) -> u64 {
-        self.fds.iter().map(|&fd| u64::from(crate::sys::accept_queue(fd))).sum()
-    }
-}
-
 /// What all workers are made from.
 #[derive(Clone)]
 pub struct Plan {
@@ -42,7 +26,6 @@ pub struct Plan {
     pub place: Place,
     pub fixed: Fixed,
     pub facts: Facts,
-    pub sockets: Vec<SocketFacts>,
     /// uWSGI: `wsgi-strict`.
     pub strict: bool,
     /// uWSGI: `wsgi-disable-file-wrapper` makes it false.
@@ -97,7 +80,6 @@ impl Loaded {
 
     fn load(&mut self, py: Py<'_>, plan: &Plan) -> Result<(), LoadError> {
         let app = self.boot.load(py, &plan.place)?;
-        let _ = self.module.set_app(py, app.get(py));
         self.app = Some(app);
         Ok(())
     }

@@ -4,12 +4,8 @@ from functools import partial
 
 
 def mixed(source):
-    yield source.read(10)
-    yield source.readline()
-    yield source.readline(5)
-    yield next(iter(source))
-    yield source.read(100000)
-    yield from source
+    yield from (source.read(10), source.readline(), source.readline(5), next(iter(source)))
+    yield from (source.read(100000), *source)
 
 
 WAYS = {
@@ -19,7 +15,7 @@ WAYS = {
     "readline": lambda source: iter(source.readline, b""),
     "readline_hint": lambda source: iter(partial(source.readline, 30), b""),
     "readlines": lambda source: source.readlines(),
-    "readlines_hint": lambda source: (line for lines in iter(partial(source.readlines, 5000), []) for line in lines),
+    "readlines_hint": lambda source: sum(iter(partial(source.readlines, 5000), []), []),
     "iterate": lambda source: source,
     "mixed": mixed,
 }

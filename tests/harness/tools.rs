@@ -23,7 +23,8 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The virtual environment with Flask, Django, uWSGI and uwsgitop for the server's Python, made once
+/// The virtual environment with Flask, Django, uWSGI and uwsgitop for the server's Python, made
+/// once
 /// and kept in `.cache/`.
 pub fn venv() -> PathBuf {
     static MADE: OnceLock<Mutex<bool>> = OnceLock::new();

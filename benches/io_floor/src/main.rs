@@ -2,7 +2,8 @@
 //!
 //!     io_floor ADDRESS ring|direct
 //!
-//! `ring` accepts through the ring, `direct` polls the listener and calls accept4(2). A request with
+//! `ring` accepts through the ring, `direct` polls the listener and calls accept4(2). A request
+//! with
 //! `Connection: close` is answered and closed.
 
 use std::net::SocketAddr;

@@ -1,0 +1,2 @@
+"""Raises when it is imported."""
+raise ZeroDivisionError("at import")
