@@ -14,5 +14,9 @@ mod worker;
 
 pub use crate::api::{Facts, UWSGI_VERSION};
 pub use app::{Boot, LoadError, Place};
+#[doc(hidden)] // For benches/python.rs.
+pub use call::Local;
+#[doc(hidden)] // For benches/python.rs.
+pub use environ::Builder;
 pub use environ::Fixed;
 pub use worker::{Loaded, Plan, STACK_BYTES, announce, epoch_seconds, report_load, run_threads};
