@@ -252,8 +252,8 @@ fn names_mean_something() {
         for path in files(folder, "rs") {
             let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
             let parts = shown(&path);
-            let named = |word: &&str| stem.contains(*word) || parts.contains(&format!("/{word}"));
-            assert!(!words.iter().any(|word| named(&word)), "{parts} names nothing");
+            let named = |word: &str| stem.contains(word) || parts.contains(&format!("/{word}"));
+            assert!(!words.iter().any(|word| named(word)), "{parts} names nothing");
         }
     }
 }

@@ -5,6 +5,8 @@
 //! serve run in all four modes: both isolations, both I/O drivers. UWRING_TEST_FULL=1 runs the long
 //! forms, UWRING_TEST_WAIVE=nginx,uwsgi does without these tools.
 
+#![allow(clippy::unwrap_used)]
+
 mod harness;
 
 mod chunked;

@@ -227,7 +227,9 @@ fn runs_under_the_name_of_uwsgi() {
         let own = command(&args);
         let mut named = std::process::Command::new(&link);
         named.args(own.get_args());
-        own.get_envs().for_each(|(name, _)| drop(named.env_remove(name)));
+        for (name, _) in own.get_envs() {
+            named.env_remove(name);
+        }
         let server = Server::await_ready(named, mode);
         assert_eq!(server.get("/").text(), "hello");
     });
