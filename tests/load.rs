@@ -133,7 +133,7 @@ fn keeps_nothing_of_clients_that_have_gone() {
 
 #[test]
 fn stays_at_the_same_memory_over_many_requests() {
-    let count = if full() { 200_000 } else { 3_000 };
+    let count = if full() { 40_000 } else { 3_000 };
     for_each_mode(|mode| {
         let server = Server::shared_with(mode, &["--disable-logging"]);
         let mut client = server.connect();

@@ -6,6 +6,8 @@
 //! forms, UWRING_TEST_WAIVE=nginx,uwsgi does without these tools.
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
+#![allow(clippy::unwrap_used)]
+
 mod harness;
 
 mod chunked;
