@@ -182,13 +182,12 @@ fn a_thread_that_computes_does_not_stop_the_io_of_others() {
 #[test]
 fn loses_no_request_to_a_death_at_a_dangerous_point() {
     let points = [
-        "claimed",
-        "running",
         "answered",
-        "done, not listed",
-        "listed, not linked",
-        "linked, not told",
+        "claimed",
+        "done, no news set",
         "flag cleared, not rung",
+        "news set, not told",
+        "running",
         "woken",
     ];
     for_each_mode(|mode| {
@@ -219,6 +218,10 @@ fn loses_no_request_to_a_death_at_a_dangerous_point() {
                     });
                 }
             });
+            // Without a death nothing was tried.
+            let deaths = server.log.text().matches("died, killed by signal 9").count();
+            eprintln!("{point}: {deaths} deaths");
+            assert!(deaths > 0, "no worker died at {point:?}");
         }
     });
 }
