@@ -51,7 +51,6 @@ fn plan() -> Plan {
             version: "0".to_owned(),
         },
         facts: uwring::api::Facts::default(),
-        sockets: Vec::new(),
         strict: false,
         file_wrapper: true,
     }
