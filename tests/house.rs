@@ -254,7 +254,7 @@ fn names_mean_something() {
             let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
             let parts = shown(&path);
             let named = |word: &&str| stem.contains(*word) || parts.contains(&format!("/{word}"));
-            assert!(!words.iter().any(|word| named(word)), "{parts} names nothing");
+            assert!(!words.iter().any(named), "{parts} names nothing");
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The integration tests: one binary, a module for each capability as users name it.
 //!
 //! Each test starts or shares a real server (`harness/server.rs`) with an app of `apps/`. Tests
-//! that
-//! serve run in all four modes: both isolations, both I/O drivers. UWRING_TEST_FULL=1 runs the long
-//! forms, UWRING_TEST_WAIVE=nginx,uwsgi does without these tools.
+//! that serve run in all four modes: both isolations, both I/O drivers. UWRING_TEST_FULL=1 runs the
+//! long forms, UWRING_TEST_WAIVE=nginx,uwsgi does without these tools.
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
 mod harness;

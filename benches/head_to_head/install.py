@@ -11,13 +11,18 @@ ROOT = HERE.parent.parent
 
 
 def build_generator() -> Path:
-    target = ROOT / "target" / "lockstep"
+    build(HERE.parent / "io_floor", "io_floor")
+    return build(HERE / "lockstep", "lockstep")
+
+
+def build(crate: Path, name: str) -> Path:
+    target = ROOT / "target" / name
     subprocess.run(
         ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target],
-        cwd=HERE / "lockstep",
+        cwd=crate,
         check=True,
     )
-    return target / "release" / "lockstep"
+    return target / "release" / name
 
 
 def say_loudly(text: str) -> None:

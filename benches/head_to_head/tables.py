@@ -78,6 +78,15 @@ PEERS = [
     ),
 ]
 
+# No server for apps: what the I/O alone costs, as a measure for the rows above. Only the cases of
+# the app `hello` make sense for it.
+FLOOR = Peer(
+    "io-floor",
+    "{here}/../../target/io_floor/release/io_floor 127.0.0.1:{port} ring",
+    note="Accept, read, parse, answer on one monoio thread: no Python, no app.",
+)
+PEERS.append(FLOOR)
+
 # The rows that the others are compared with.
 BASELINES = ["bjoern", "uwsgi-http-socket"]
 OWN = "uwring-"
@@ -115,6 +124,10 @@ CASES = [
         for connections in (1, 16, 64, 256)
     ),
     Case("keep-64-h1-w1-apart", 64, cores="apart", quick=True),
+    # Threads that wait: what the GIL's hand-over costs.
+    Case("wait-8-t8", 8, threads=8, app="sleep10", cores="apart"),
+    Case("wait-64-t8", 64, threads=8, app="sleep10", cores="apart"),
+    Case("close-1-h1-w1", 1, close=True),
     Case("close-16-h1-w1", 16, close=True),
     Case("close-64-h1-w1", 64, close=True, quick=True),
 ]

@@ -99,7 +99,6 @@ pub fn run(options: Options) -> Result<i32, StartError> {
     let source = prepare::stats_source(&plan, &listeners);
     let mut control = Control { plan, workers, shards, signals, stats, source, pins, mercy };
     let code = control.run();
-    control.workers.flush();
     // Shards that were left behind still hold their ends of the log.
     if control.shards.iter().all(|shard| shard.thread.is_finished()) {
         writer.finish();
@@ -250,7 +249,7 @@ fn start_shards(
             lines: lines.clone(),
             mailbox: Mailbox::clone(&mailbox),
             done: Mailbox::clone(&done),
-            close_on_exec: matches!(workers, Workers::Interpreters { .. }),
+            close_on_exec: matches!(workers, Workers::Interpreters(_)),
             driver,
         };
         let core = pins.core_of_shard(index);

@@ -16,7 +16,7 @@ use crate::wsgi::{self, Loaded, Plan};
 /// All workers of the server.
 pub enum Workers {
     /// Own-GIL interpreters on threads of this process.
-    Interpreters { threads: Vec<JoinHandle<()>>, runtime: Runtime },
+    Interpreters(Vec<JoinHandle<()>>),
     /// Child processes of the spawner.
     Processes(Processes),
 }
@@ -73,7 +73,7 @@ impl Workers {
                 return Err(no_app());
             }
         }
-        Ok(Workers::Interpreters { threads, runtime })
+        Ok(Workers::Interpreters(threads))
     }
 
     /// Starts worker processes through a spawner that was forked already.
@@ -115,7 +115,7 @@ impl Workers {
     /// Descriptors that tell of workers.
     pub fn fds(&self) -> Vec<i32> {
         match self {
-            Workers::Interpreters { .. } => Vec::new(),
+            Workers::Interpreters(_) => Vec::new(),
             Workers::Processes(processes) => processes.fds(),
         }
     }
@@ -123,7 +123,7 @@ impl Workers {
     /// The isolation's name, for people.
     pub fn kind(&self) -> &'static str {
         match self {
-            Workers::Interpreters { .. } => "interpreter",
+            Workers::Interpreters(_) => "interpreter",
             Workers::Processes(_) => "process",
         }
     }
@@ -132,7 +132,7 @@ impl Workers {
     /// `respawn`.
     pub fn deaths(&mut self) -> Vec<Death> {
         match self {
-            Workers::Interpreters { .. } => Vec::new(),
+            Workers::Interpreters(_) => Vec::new(),
             Workers::Processes(processes) => processes.deaths(),
         }
     }
@@ -163,9 +163,7 @@ impl Workers {
         }
         while Instant::now() < deadline {
             let over = match self {
-                Workers::Interpreters { threads, .. } => {
-                    threads.iter().all(JoinHandle::is_finished)
-                }
+                Workers::Interpreters(threads) => threads.iter().all(JoinHandle::is_finished),
                 Workers::Processes(processes) => {
                     let _ = processes.deaths();
                     processes.living.is_empty()
@@ -187,15 +185,6 @@ impl Workers {
                 ));
                 sys::kill(living.pid, libc::SIGKILL);
             }
-        }
-    }
-
-    /// Writes out what the interpreters' print() buffered; the last step before `_exit`.
-    pub fn flush(&self) {
-        if let Workers::Interpreters { runtime, .. } = self {
-            runtime.main().attach(|py| {
-                let _ = py.import("sys").map(drop);
-            });
         }
     }
 }

@@ -112,6 +112,7 @@ pub fn epoch_seconds() -> u64 {
 /// # Errors
 /// What Python raised while the thread's own objects were made.
 fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(), String> {
+    let _end = EndOnPanic;
     let local = thread.attach(|py| Local::new(py, plan, seat, loaded).map_err(|e| e.traceback(py)));
     let mut local = local?;
     plan.board
@@ -146,6 +147,19 @@ fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(
     }
     thread.attach(|_py| drop(local));
     Ok(())
+}
+
+/// A panic in a worker's own code, outside of what Python called, has left a request and perhaps an
+/// interpreter in an unknown state: the process ends, and whoever watches it starts another.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            crate::log::line(format_args!("BUG: a worker panicked, its process ends"));
+            crate::sys::exit_now(101);
+        }
+    }
 }
 
 /// Runs requests while there are any and no other thread of the interpreter wants to run. Returns

@@ -45,12 +45,12 @@ impl Response {
 /// Why no whole response came.
 #[derive(Debug)]
 pub enum Broken {
-    /// The connection ended after these bytes of the response (head included).
+    /// The connection ended after these bytes of the response.
     Closed(Vec<u8>),
     Reset,
     TimedOut,
-    #[expect(dead_code, reason = "printed by a failing test")]
-    Malformed(String),
+    /// Why it is no HTTP; shown when a test fails.
+    Malformed(#[expect(dead_code, reason = "read by Debug")] String),
 }
 
 enum Socket {

@@ -14,8 +14,7 @@ pub struct Nginx {
 
 impl Nginx {
     /// Starts nginx with `tests/nginx/NAME.conf`, in which `{listen}`, `{directory}` and the names
-    /// of
-    /// `places` are replaced. None if nginx is waived.
+    /// of `places` are replaced. None if nginx is waived.
     pub fn start(name: &str, places: &[(&str, &str)]) -> Option<Nginx> {
         let program = tools::program("nginx")?;
         let directory = super::scratch();

@@ -41,8 +41,7 @@ impl fmt::Display for Mode {
 /// Runs a test under both isolations and both I/O drivers.
 ///
 /// A Python that is older than 3.13 has no interpreters of their own lock; a kernel without
-/// io_uring
-/// must be waived as `io_uring`.
+/// io_uring must be waived as `io_uring`.
 pub fn for_each_mode(test: impl Fn(Mode)) {
     for mode in Mode::ALL {
         if mode.isolation == "interpreter" && python_minor() < 13 {
@@ -118,8 +117,7 @@ impl Server {
     }
 
     /// The server of all fixture apps (`/NAME/...` calls `apps/NAME.py`) with one HTTP and one
-    /// uwsgi
-    /// socket, shared by the tests that run at the same time and need no other options.
+    /// uwsgi socket, shared by the tests that run at the same time and need no other options.
     pub fn shared(mode: Mode) -> Arc<Server> {
         Server::shared_with(mode, &[])
     }
