@@ -59,7 +59,8 @@ fn ask(address: &str, bytes: &[u8]) -> Response {
 /// Requests that both must answer alike, as HTTP and as packets.
 ///
 /// Two differ by intent. `/a/../b`: uWSGI collapses the dots in PATH_INFO, we pass the path as it
-/// was sent. `start_response` with exc_info before the head: uWSGI sends no body, PEP 3333 wants it.
+/// was sent. `start_response` with exc_info before the head: uWSGI sends no body, PEP 3333 wants
+/// it.
 const TARGETS: &[&str] = &[
     "/hello",
     "/describe/a%20b%2F%25?x=1&y=%20",

@@ -10,6 +10,7 @@ fn misuse_of_the_fence_does_not_compile() {
     cases.compile_fail("tests/compile/py_to_another_thread.rs");
     cases.compile_fail("tests/compile/object_to_another_thread.rs");
     cases.compile_fail("tests/compile/kept_without_py.rs");
+    cases.compile_fail("tests/compile/object_used_while_detached.rs");
     cases.compile_fail("tests/compile/kept_view_outlives_attach.rs");
     cases.compile_fail("tests/compile/thread_to_another_thread.rs");
 }

@@ -238,8 +238,9 @@ impl Queue {
         }
         let (end, _) = &self.handoff.files[self.shard];
         let mut name = [0; 8];
-        while let Ok((8, Some(fd))) = sys::receive_with_fd(end.as_fd(), &mut name) {
-            self.files.push((u64::from_ne_bytes(name), File::from(fd)));
+        while let Ok((8, fd)) = sys::receive_with_fd(end.as_fd(), &mut name) {
+            // Without a free descriptor only the name arrives.
+            self.files.extend(fd.map(|fd| (u64::from_ne_bytes(name), File::from(fd))));
         }
         // Descriptors of requests that nobody waits for any more are closed.
         let (slots, generations) = (self.generations.len(), &self.generations);

@@ -3,7 +3,7 @@
 //! `produced` and `consumed` count bytes and only grow; a position is the count modulo the window.
 //! Whoever waits sets its flag, looks again, and only then sleeps.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 use super::region::{Area, Region, WINDOW_BYTES, Window};
@@ -35,8 +35,8 @@ impl BodyEnd {
 /// Bytes that were produced and not yet consumed, never more than the window holds: the counters of
 /// a broken worker must not lead outside it.
 pub(super) fn pending(window: &Window) -> usize {
-    let produced = window.produced.load(Acquire);
-    let consumed = window.consumed.load(Acquire);
+    let produced = window.produced.load(SeqCst);
+    let consumed = window.consumed.load(SeqCst);
     produced.wrapping_sub(consumed).min(WINDOW_BYTES as u64) as usize
 }
 

@@ -41,10 +41,7 @@ pub fn probe(embedding: &Embedding, plan: &Plan) -> Verdict {
         }
         Ok(Fork::Parent { child }) => {
             drop(theirs);
-            let verdict = wait(&ours.into(), child);
-            sys::kill(child, libc::SIGKILL);
-            let _ = sys::wait_for(child);
-            verdict
+            wait(&ours.into(), child)
         }
     }
 }
@@ -56,6 +53,7 @@ fn silence() {
     }
 }
 
+/// Waits for the answer, ends the child and takes its exit status.
 fn wait(answer: &File, child: i32) -> Verdict {
     let deadline = Instant::now() + LIMIT;
     let mut ready = Vec::new();
@@ -66,16 +64,22 @@ fn wait(answer: &File, child: i32) -> Verdict {
         }
         if Instant::now() >= deadline {
             let seconds = LIMIT.as_secs();
+            sys::kill(child, libc::SIGKILL);
+            let _ = sys::wait_for(child);
             return Verdict::Refused(format!("importing it twice takes more than {seconds} s"));
         }
     }
     let mut text = vec![0; 4096];
     let len = { answer }.read(&mut text).unwrap_or(0);
     let text = String::from_utf8_lossy(&text[..len]).into_owned();
+    if !text.is_empty() {
+        sys::kill(child, libc::SIGKILL);
+    }
+    let ended = sys::wait_for(child);
     match text.strip_prefix("no ") {
         Some(reason) => Verdict::Refused(reason.to_owned()),
         None if text == "ok" => Verdict::Capable,
-        None => Verdict::Refused(match sys::wait_for(child) {
+        None => Verdict::Refused(match ended {
             Ok(sys::Ended::Killed(signal)) => format!("it crashes there (signal {signal})"),
             _ => "it ends the process there".into(),
         }),

@@ -35,6 +35,10 @@ pub enum Event {
         pid: i32,
         watch: OwnedFd,
     },
+    /// The kernel refused it; the spawner has said why.
+    NotSpawned {
+        worker: usize,
+    },
     Ended {
         pid: i32,
         how: Ended,
@@ -48,6 +52,7 @@ const FAILED: u32 = 2;
 const SPAWNED: u32 = 3;
 const EXITED: u32 = 4;
 const KILLED: u32 = 5;
+const NOT_SPAWNED: u32 = 6;
 
 /// One packet: what, and two numbers.
 type Packet = [u32; 3];
@@ -81,8 +86,15 @@ impl Spawner {
             Fork::Child => {
                 drop(ours);
                 sys::die_with_parent(parent, libc::SIGKILL);
-                sys::defuse(&[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT]);
-                live(embedding, plan, lazy, theirs.as_fd())
+                sys::defuse(&[
+                    libc::SIGINT,
+                    libc::SIGTERM,
+                    libc::SIGHUP,
+                    libc::SIGQUIT,
+                    libc::SIGUSR1,
+                    libc::SIGUSR2,
+                ]);
+                live(embedding, plan, lazy, theirs)
             }
             Fork::Parent { child } => Ok(Spawner { socket: ours, pid: child }),
         }
@@ -113,6 +125,7 @@ impl Spawner {
             (Some([SPAWNED, worker, pid]), Some(watch)) => {
                 Event::Spawned { worker: worker as usize, pid: pid as i32, watch }
             }
+            (Some([NOT_SPAWNED, worker, _]), _) => Event::NotSpawned { worker: worker as usize },
             (Some([EXITED, pid, code]), _) => {
                 Event::Ended { pid: pid as i32, how: Ended::Exited(code as i32) }
             }
@@ -125,9 +138,9 @@ impl Spawner {
 }
 
 /// The spawner's life; it ends when the server closes the socket.
-fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: BorrowedFd<'_>) -> ! {
+fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: OwnedFd) -> ! {
     let tell = |packet| {
-        if sys::send_with_fd(socket, &encode(packet), None).is_err() {
+        if sys::send_with_fd(socket.as_fd(), &encode(packet), None).is_err() {
             sys::exit_now(0);
         }
     };
@@ -160,7 +173,7 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: BorrowedFd<'_>) 
             continue;
         }
         let mut bytes = [0; 12];
-        let request = sys::receive_with_fd(socket, &mut bytes).ok();
+        let request = sys::receive_with_fd(socket.as_fd(), &mut bytes).ok();
         let Some([SPAWNED, index, incarnation]) = request.and_then(|(n, _)| decode(&bytes[..n]))
         else {
             sys::exit_now(0); // The server is gone; workers follow by PDEATHSIG.
@@ -170,18 +183,36 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: BorrowedFd<'_>) 
             Ok(Forked::Child) => {
                 sys::die_with_parent(own, libc::SIGKILL);
                 drop(watches);
+                // A child of the app that lived on would keep the server from seeing our end.
+                drop(socket);
                 work(&runtime, plan, index as usize, incarnation, loaded)
             }
             Ok(Forked::Parent { child }) => {
-                if let Ok(watch) = sys::pidfd_open(child) {
-                    let packet = encode([SPAWNED, index, child as u32]);
-                    let _ = sys::send_with_fd(socket, &packet, Some(watch.as_fd()));
-                    watches.push(watch);
+                match announce(socket.as_fd(), index, child) {
+                    Ok(watch) => watches.push(watch),
+                    Err(error) => {
+                        // A worker that nobody watches would leave its requests behind.
+                        sys::kill(child, libc::SIGKILL);
+                        let _ = sys::wait_for(child);
+                        log::line(format_args!("worker {}: pidfd: {error}", index + 1));
+                        tell([NOT_SPAWNED, index, 0]);
+                    }
                 }
             }
-            Err(error) => log::line(format_args!("worker {}: fork(): {error}", index + 1)),
+            Err(error) => {
+                log::line(format_args!("worker {}: fork(): {error}", index + 1));
+                tell([NOT_SPAWNED, index, 0]);
+            }
         }
     }
+}
+
+/// Tells the server of a new worker, with a descriptor that tells of its end.
+fn announce(socket: BorrowedFd<'_>, index: u32, child: i32) -> io::Result<OwnedFd> {
+    let watch = sys::pidfd_open(child)?;
+    let packet = encode([SPAWNED, index, child as u32]);
+    sys::send_with_fd(socket, &packet, Some(watch.as_fd()))?;
+    Ok(watch)
 }
 
 /// Loads the app once, for all workers to share until they write to it.

@@ -19,8 +19,9 @@ impl Py<'_> {
         Py(PhantomData)
     }
 
-    /// Runs `work` with the interpreter's lock released, so that its other threads can go on.
-    pub fn detach<R>(self, work: impl FnOnce() -> R) -> R {
+    /// Runs `work` with the interpreter's lock released, so that its other threads can go on. It is
+    /// `Send` so that it cannot hold an `Object`, which is of no use without the lock.
+    pub fn detach<R>(self, work: impl FnOnce() -> R + Send) -> R {
         /// Attaches again also when `work` unwinds.
         struct Back(*mut ffi::PyThreadState);
         impl Drop for Back {

@@ -9,6 +9,11 @@ use super::object::{Kept, Object, Py};
 pub struct Home(Arc<Mutex<Vec<Kept>>>);
 
 impl Home {
+    /// Whether nothing has come back.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Frees what has come back. The interpreter's own threads call it between requests.
     pub fn clear(&self, _py: Py<'_>) {
         let returned = {

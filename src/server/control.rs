@@ -25,7 +25,8 @@ pub struct ShardThread {
 /// Signals, turned into readable descriptors.
 pub struct Signals(Vec<(i32, UnixStream)>);
 
-const STOPPING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+const HEARD: [i32; 6] =
+    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
 
 impl Signals {
     /// Begins to listen. Handlers, not a signalfd: blocked signals would pass to children, which
@@ -35,7 +36,7 @@ impl Signals {
     /// The kernel's.
     pub fn listen() -> std::io::Result<Signals> {
         let mut signals = Vec::new();
-        for signal in STOPPING {
+        for signal in HEARD {
             let (read, write) = UnixStream::pair()?;
             read.set_nonblocking(true)?;
             signal_hook::low_level::pipe::register(signal, write)?;
@@ -79,12 +80,18 @@ impl Control {
         let mut review = Instant::now();
         loop {
             self.wait(500);
-            if let Some(&signal) = self.signals.take().first() {
-                log::line(format_args!(
-                    "{} received: finishing the requests in flight",
-                    name(signal)
-                ));
-                return self.stop();
+            for signal in self.signals.take() {
+                match signal {
+                    // uWSGI: USR1 writes the statistics to the log, USR2 the workers' status.
+                    libc::SIGUSR1 | libc::SIGUSR2 => self.write_status(),
+                    signal => {
+                        let name = name(signal);
+                        log::line(format_args!(
+                            "{name} received: finishing the requests in flight"
+                        ));
+                        return self.stop();
+                    }
+                }
             }
             self.bury();
             self.workers.spawn_due();
@@ -106,6 +113,23 @@ impl Control {
                 log::line(format_args!("BUG: a shard ended by itself, stopping"));
                 return 1;
             }
+        }
+    }
+
+    /// One line for each worker.
+    fn write_status(&self) {
+        let board = self.plan.board;
+        for index in 0..board.workers() {
+            let row = board.worker(index);
+            log::line(format_args!(
+                "worker {} (pid: {}): {} requests, {} exceptions, {} bytes sent, {} us on average",
+                index + 1,
+                row.get(worker::PID),
+                row.get(worker::REQUESTS),
+                row.get(worker::EXCEPTIONS),
+                row.get(worker::TX),
+                row.get(worker::AVG_RT_US),
+            ));
         }
     }
 

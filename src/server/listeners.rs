@@ -252,6 +252,19 @@ fn bind_unix(
     }
     if let Some(owner) = &options.chown_socket {
         chown(&path, owner)?;
+    } else if options.uid.is_some() || options.gid.is_some() {
+        // uWSGI binds unix sockets as the user that it becomes.
+        let id = |of: Option<u32>| of.map_or_else(String::new, |id| id.to_string());
+        let uid = options.uid.as_deref().and_then(sys::user_id).map(|(uid, _)| uid);
+        let gid = options.gid.as_deref().and_then(sys::group_id);
+        let _ = std::os::unix::fs::chown(&path, uid, gid).inspect_err(|error| {
+            log::line(format_args!(
+                "{}: cannot be given to {}:{}: {error}",
+                path.display(),
+                id(uid),
+                id(gid)
+            ));
+        });
     }
     let name = path.display().to_string();
     let protocol = spec.protocol;

@@ -136,6 +136,9 @@ impl Pidfiles {
 
 /// How Python is started.
 pub fn embedding(options: &Options) -> Embedding {
+    for path in &options.pythonpath {
+        log::line(format_args!("added {path}/ to pythonpath."));
+    }
     let base = option_env!("UWRING_BASE_PYTHON").unwrap_or("python3").to_owned();
     let executable = match &options.home {
         Some(home) => {
@@ -219,9 +222,6 @@ fn place(options: &Options) -> Place {
     paths.push(".".to_owned());
     let beside = options.config_dir.as_ref().map(|dir| dir.display().to_string());
     paths.extend(beside.filter(|dir| !dir.is_empty()));
-    for path in &options.pythonpath {
-        log::line(format_args!("added {path}/ to pythonpath."));
-    }
     Place {
         module: options.module.clone(),
         file: options.wsgi_file.as_ref().map(|file| file.display().to_string()),

@@ -104,6 +104,7 @@ impl Workers {
         }
         while !(0..plan.board.workers()).all(|w| plan.board.worker(w).get(worker::READY) == 1) {
             processes.wait(plan)?;
+            processes.spawn_due();
         }
         let has_app = |w: usize| plan.board.worker(w).get(worker::HAS_APP) == 1;
         if need_app && !(0..plan.board.workers()).all(has_app) {
@@ -312,6 +313,10 @@ impl Processes {
                             ));
                         }
                     }
+                }
+                Event::NotSpawned { worker } => {
+                    self.living.remove(&worker);
+                    self.due.push((Instant::now() + SHORT_LIFE, worker));
                 }
                 Event::Ended { pid, how } => self.ended.push((pid, how)),
                 Event::Gone | Event::Failed => self.spawner.pid = 0,

@@ -12,7 +12,6 @@ use crate::handoff::{BodyEnd, Ticket, WINDOW_BYTES};
 use crate::proto::chunked::Decoder;
 use crate::proto::{Limits, Reject};
 use crate::request::{Body, Request};
-use crate::sys::Half;
 
 /// A client that sends a body more slowly than this is cut off.
 const RATE_BYTES_PER_S: u64 = 512;
@@ -85,7 +84,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn start(shard: &Shard, watch: &Watch) -> Pace {
         let window_s = shard.timeouts.body_s.max(1);
-        watch.set(shard.watches.now_s() + window_s, Half::Read);
+        watch.set_read(shard.watches.now_s() + window_s);
         Pace { window_s, bytes: 0 }
     }
 
@@ -126,6 +125,8 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
         mut invite: Option<&mut WriteHalf>,
     ) -> Result<(), Lost> {
         let mut pace = Pace::start(self.shard, self.watch);
+        // A read of the exchange before may still be armed.
+        std::future::poll_fn(|cx| self.reader.poll(cx)).await;
         loop {
             let bytes = self.reader.bytes();
             let taken = rest
@@ -133,7 +134,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
                 .map_err(Lost::Refused)?;
             bytes.drain(head_len..head_len + taken);
             if rest.is_done() || body.len() >= max {
-                self.watch.clear();
+                self.watch.clear_read();
                 return Ok(());
             }
             if let Some(writer) = invite.take() {
@@ -197,7 +198,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
                 start += ticket.put_body(&piece[start..]);
                 if start < piece.len() {
                     // The app reads slowly: that is no fault of the client's.
-                    self.watch.clear();
+                    self.watch.clear_read();
                     ticket.want_body_space();
                     if ticket.body_space() < WINDOW_BYTES / 2 {
                         news.changed(seen).await;
@@ -208,7 +209,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
             piece.clear();
             if rest.is_done() {
                 self.shard.give_buffer(piece);
-                self.watch.clear();
+                self.watch.clear_read();
                 return BodyEnd::Complete;
             }
             let more = self.reader.more(true).await;

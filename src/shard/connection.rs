@@ -45,9 +45,9 @@ pub(super) async fn run(
     peer: Peer,
     protocol: Protocol,
     listener: u32,
+    (key, watch): (usize, Rc<Watch>),
 ) {
     let fd = stream.fd();
-    let (key, watch) = shard.watches.add(fd);
     shard.row.bump(place::OPEN, 1);
     let (read, writer) = stream.split();
     let mut connection = Connection {
@@ -129,7 +129,7 @@ impl<F: Future<Output = Received>> Connection<F> {
             if !self.reader.is_armed() && !self.reader.bytes().is_empty() {
                 match self.parse(request) {
                     Ok(Parsed::Complete) => {
-                        self.watch.clear();
+                        self.watch.clear_read();
                         return Head::Request;
                     }
                     Ok(Parsed::Partial) => {}
@@ -139,7 +139,7 @@ impl<F: Future<Output = Received>> Connection<F> {
                 let blank = |&byte: &u8| byte == b'\r' || byte == b'\n';
                 if !is_begun && !self.reader.bytes().iter().all(blank) {
                     is_begun = true;
-                    self.watch.set(self.now_s() + self.shard.timeouts.head_s, Half::Read);
+                    self.watch.set_read(self.now_s() + self.shard.timeouts.head_s);
                 }
             }
             if !is_begun && !self.wait_begin(is_first) {
@@ -164,7 +164,7 @@ impl<F: Future<Output = Received>> Connection<F> {
         self.reader.shrink();
         let timeouts = &self.shard.timeouts;
         let seconds = if is_first { timeouts.head_s } else { timeouts.idle_s };
-        self.watch.set(self.now_s() + seconds, Half::Read);
+        self.watch.set_read(self.now_s() + seconds);
         self.watch.set_idle(true);
         true
     }
@@ -200,7 +200,7 @@ impl<F: Future<Output = Received>> Connection<F> {
 /// Says that we send no more, and reads what the peer still sends for a while.
 async fn linger<F: Future<Output = Received>>(connection: &mut Connection<F>, fd: i32) {
     sys::shut(fd, Half::Write);
-    connection.watch.set(connection.now_s() + LINGER_S, Half::Both);
+    connection.watch.set_write(connection.now_s() + LINGER_S);
     let mut dropped = 0;
     while dropped < LINGER_BYTES_MAX && connection.reader.more(true).await {
         dropped += connection.reader.bytes().len();

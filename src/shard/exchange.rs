@@ -286,8 +286,8 @@ impl<F: Future<Output = Received>> Connection<F> {
         out.clear();
         refusal::write_reject(reject, self.is_http(), &mut out);
         let deadline = self.shard.watches.now_s() + self.shard.timeouts.write_s;
-        self.watch.set(deadline, crate::sys::Half::Both);
+        self.watch.set_write(deadline);
         (_, self.out) = self.writer.send(out).await;
-        self.watch.clear();
+        self.watch.clear_write();
     }
 }

@@ -150,7 +150,9 @@ fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, inde
         sys::close_on_exec(stream.fd());
     }
     shard.row.bump(place::ACCEPTED, 1);
-    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index));
+    // Counted from here on, so that a drain waits for it.
+    let watched = shard.watches.add(stream.fd());
+    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, watched));
 }
 
 /// Without descriptors accept fails at once and for ever: waiting is better than spinning.

@@ -15,13 +15,12 @@ use super::{Shard, refusal};
 use crate::handoff::{Progress, ResponseHead, Stage, Ticket, flag};
 use crate::proto::chunked;
 use crate::request::{Request, Version};
-use crate::sys::Half;
 
 /// RFC 9110, 15.2.1.
 pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
 
 /// Bytes that one send of a large body carries at most: each one earns a new deadline.
-const PIECE_BYTES: usize = 1024 * 1024;
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// The Date field of the current second, formatted once.
 #[derive(Default)]
@@ -191,12 +190,16 @@ impl Sending<'_> {
     }
 
     async fn end(&mut self, flags: u32, sent: &mut Sent, framing: Framing) -> io::Result<bool> {
-        let file = self.shard.queue.borrow_mut().take_file(self.ticket);
-        if let Some(file) = file {
-            sent.is_file = true;
-            return self.file(file, sent).await;
-        }
         let whole = flags & flag::CUT == 0;
+        if flags & flag::FILE != 0 {
+            let file = self.shard.queue.borrow_mut().take_file(self.ticket);
+            let Some(file) = file else {
+                // No descriptor was left to take it: the client must not wait for the body.
+                return self.flush().await.map(|()| false);
+            };
+            sent.is_file = true;
+            return Ok(self.file(file, sent).await? && whole);
+        }
         if whole && framing == Framing::Chunked {
             self.out.extend_from_slice(chunked::LAST_CHUNK);
         }
@@ -216,7 +219,7 @@ impl Sending<'_> {
             self.set_deadline();
             self.writer.send_bytes(piece).await?;
         }
-        self.watch.clear();
+        self.watch.clear_write();
         if framing == Framing::Chunked {
             self.out.extend_from_slice(b"\r\n");
         }
@@ -249,16 +252,12 @@ impl Sending<'_> {
                 transfer.writable().await?;
             }
         }
-        self.watch.clear();
+        self.watch.clear_write();
         Ok(true)
     }
 
     fn set_deadline(&self) {
-        // While a request body is being received its own deadline counts.
-        if self.body_left.get() == 0 {
-            let deadline = self.shard.watches.now_s() + self.shard.timeouts.write_s;
-            self.watch.set(deadline, Half::Both);
-        }
+        self.watch.set_write(self.shard.watches.now_s() + self.shard.timeouts.write_s);
     }
 
     async fn flush(&mut self) -> io::Result<()> {
@@ -273,9 +272,7 @@ impl Sending<'_> {
         if self.out.capacity() > 64 * 1024 {
             *self.out = Vec::new();
         }
-        if self.body_left.get() == 0 {
-            self.watch.clear();
-        }
+        self.watch.clear_write();
         result.map(drop)
     }
 
@@ -291,6 +288,11 @@ impl Sending<'_> {
     async fn own(mut self, status: u16, reason: &str, detail: &str) -> io::Result<Sent> {
         self.out.clear();
         refusal::write(status, reason, detail, self.is_http, self.out);
+        if self.request.is_head
+            && let Some(end) = self.out.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            self.out.truncate(end + 4);
+        }
         let bytes = self.out.len() as u64;
         self.flush().await?;
         Ok(Sent { status, headers: 3, head_bytes: bytes, ..Sent::default() })

@@ -58,6 +58,9 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
     loop {
         timer.sleep(Duration::from_millis(500)).await;
         shard.watches.sweep(shard.now_s());
+        // A worker that is stopped between clearing our sleep flag and ringing leaves us deaf to
+        // the others: news are looked for without a bell now and then.
+        shard.turn.raise();
         if shard.draining.get() && shard.watches.len() == 0 {
             shard.ended.raise();
         }
@@ -120,9 +123,14 @@ fn act(
                 accepting.stop(shard);
             }
             shard.watches.end_idle();
-            if shard.watches.len() == 0 {
-                shard.ended.raise();
-            }
+            let shard = Rc::clone(shard);
+            monoio::spawn(async move {
+                // Accepts that were won just before the cancel come out in the next turns.
+                super::timer::pause(Duration::from_millis(5)).await;
+                if shard.watches.len() == 0 {
+                    shard.ended.raise();
+                }
+            });
         }
         Message::Abort => {
             shard.draining.set(true);

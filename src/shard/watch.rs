@@ -15,8 +15,9 @@ use crate::sys::{self, Half};
 /// One connection's deadline.
 pub struct Watch {
     fd: RawFd,
-    deadline_s: Cell<u64>,
-    half: Cell<Half>,
+    /// By when more must have been received, and by when more must have been taken.
+    read_s: Cell<u64>,
+    write_s: Cell<u64>,
     expired: Cell<bool>,
     /// Between two requests: may be closed at any time.
     idle: Cell<bool>,
@@ -31,15 +32,23 @@ impl Watch {
         self.expired.get()
     }
 
-    /// Sets the time by which something must have happened, and what ends otherwise.
-    pub fn set(&self, deadline_s: u64, half: Half) {
-        self.deadline_s.set(deadline_s);
-        self.half.set(half);
+    /// Sets the time by which the peer must have sent something; the read ends otherwise.
+    pub fn set_read(&self, deadline_s: u64) {
+        self.read_s.set(deadline_s);
     }
 
-    /// Nothing is waited for.
-    pub fn clear(&self) {
-        self.deadline_s.set(u64::MAX);
+    /// Nothing is waited for from the peer.
+    pub fn clear_read(&self) {
+        self.read_s.set(u64::MAX);
+    }
+
+    /// Sets the time by which the peer must have taken something; the connection ends otherwise.
+    pub fn set_write(&self, deadline_s: u64) {
+        self.write_s.set(deadline_s);
+    }
+
+    pub fn clear_write(&self) {
+        self.write_s.set(u64::MAX);
     }
 
     /// Waits until the request has taken about half a second.
@@ -87,8 +96,8 @@ impl Watches {
     pub fn add(&self, fd: RawFd) -> (usize, Rc<Watch>) {
         let watch = Rc::new(Watch {
             fd,
-            deadline_s: Cell::new(u64::MAX),
-            half: Cell::new(Half::Both),
+            read_s: Cell::new(u64::MAX),
+            write_s: Cell::new(u64::MAX),
             expired: Cell::new(false),
             idle: Cell::new(false),
             slow: RefCell::new(None),
@@ -112,11 +121,17 @@ impl Watches {
         self.now_s.set(now_s);
         for (_, watch) in self.watches.borrow().iter() {
             watch.age();
-            if watch.deadline_s.get() <= now_s {
-                watch.expired.set(true);
-                watch.clear();
-                sys::shut(watch.fd, watch.half.get());
-            }
+            let half = if watch.write_s.get() <= now_s {
+                Half::Both
+            } else if watch.read_s.get() <= now_s {
+                Half::Read
+            } else {
+                continue;
+            };
+            watch.expired.set(true);
+            watch.clear_read();
+            watch.clear_write();
+            sys::shut(watch.fd, half);
         }
     }
 

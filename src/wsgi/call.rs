@@ -117,14 +117,15 @@ impl<'l> Local<'l> {
         let closed = self.close(py, &result);
         sent?;
         let outcome = match closed {
-            Ok(()) => reply.finish(py)?,
+            Ok(()) => reply.complete(py)?,
             Err(error) if !reply.is_sent() => return Err(error),
             Err(error) => {
                 log::line(format_args!("{}", error.traceback(py).trim_end()));
-                reply.finish(py)?
+                reply.complete(py)?
             }
         };
         self.tell_dishonest_lengths(reply, outcome, head);
+        reply.finish();
         Ok(())
     }
 
@@ -154,7 +155,9 @@ impl<'l> Local<'l> {
     /// Sends the app's result.
     fn send(&self, py: Py<'_>, reply: &Reply, result: &Object<'_>) -> Result<(), Exception> {
         let wrapper = self.loaded.classes.file_wrapper.value_of(result);
-        if let Some(file) = wrapper.and_then(|wrapper| wrapper.real_file(py)) {
+        // After write() the head is out, and the file is one piece of the body among others.
+        let file = wrapper.filter(|_| !reply.is_sent()).and_then(|wrapper| wrapper.real_file(py));
+        if let Some(file) = file {
             let copy = crate::sys::duplicate(file.fd)
                 .map_err(|error| Exception::new(Kind::Os, error.to_string()))?;
             // The shard owns the copy from here on, and the worker is free.
@@ -172,6 +175,9 @@ impl<'l> Local<'l> {
             let Some(piece) = self.piece(item)? else { continue };
             reply.body(py, &piece)?;
             reply.publish();
+            if reply.is_full() {
+                break; // A HEAD of an endless generator must not hold the worker.
+            }
         }
         Ok(())
     }
@@ -264,7 +270,8 @@ impl<'l> Local<'l> {
 
     /// Makes a new responder if the app kept the old one beyond its request.
     fn renew(&mut self, py: Py<'_>) {
-        if self.reply.start.get(py).references() == 1 {
+        let is_kept = self.reply.reply.value(py).is_kept(py);
+        if self.reply.start.get(py).references() == 1 && !is_kept {
             return;
         }
         self.reply.reply.value(py).set_write(None);

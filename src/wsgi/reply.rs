@@ -13,6 +13,8 @@ use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Typ
 
 /// Bodies from this size on are handed to the shard as they are, when it shares our memory.
 const LARGE_BYTES: usize = 16 * 1024;
+/// uWSGI: `response-headers-limit`. A head must fit the slot's window with room to spare.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The state of the response.
 #[derive(Default)]
@@ -71,6 +73,11 @@ impl Reply {
         drop(old);
     }
 
+    /// Whether the app kept the `write` of the last request.
+    pub fn is_kept(&self, py: Py<'_>) -> bool {
+        self.0.borrow().write.as_ref().is_some_and(|write| write.get(py).references() > 1)
+    }
+
     /// Begins with a new request.
     pub fn begin(&self, call: Call, is_head: bool) {
         let mut state = self.0.borrow_mut();
@@ -118,7 +125,7 @@ impl Reply {
         self.send_head(py, &call)?;
         let (bytes, cut) = self.count(bytes);
         if bytes.is_empty() {
-            return Ok(());
+            return if call.is_cancelled() { Err(write_error()) } else { Ok(()) };
         }
         if bytes.len() >= LARGE_BYTES && call.shares_memory() && !cut {
             let home = self.0.borrow().home.clone();
@@ -200,11 +207,17 @@ impl Reply {
         }
     }
 
-    /// Ends a response that the app completed.
+    /// Whether more of the body would be thrown away.
+    pub fn is_full(&self) -> bool {
+        let state = self.0.borrow();
+        state.bodiless || state.surplus
+    }
+
+    /// Completes a response whose app is done; `finish` then ends the request.
     ///
     /// # Errors
     /// AssertionError if the app never called start_response.
-    pub fn finish(&self, py: Py<'_>) -> Result<Outcome, Exception> {
+    pub fn complete(&self, py: Py<'_>) -> Result<Outcome, Exception> {
         let call = self.current()?;
         if !self.is_sent() {
             let state = self.0.borrow();
@@ -223,9 +236,14 @@ impl Reply {
             }
             _ => Outcome::Complete,
         };
-        drop(state);
-        call.finish();
         Ok(outcome)
+    }
+
+    /// Ends the request: its head and its slot may not be used any more.
+    pub fn finish(&self) {
+        if let Ok(call) = self.current() {
+            call.finish();
+        }
     }
 
     /// Ends a response whose app raised: a 500 if nothing went out, else the connection is cut.
@@ -291,14 +309,22 @@ fn write_all(py: Py<'_>, call: &Call, bytes: &[u8]) -> Result<(), Exception> {
     }
 }
 
+/// uWSGI: what an app sees when it writes to a client that has gone.
+fn write_error() -> Exception {
+    Exception::new(Kind::Os, "write error")
+}
+
 /// Waits for room, without the GIL.
 fn wait(py: Py<'_>, call: &Call) -> Result<(), Exception> {
     if call.is_cancelled() || !call.is_current() {
-        // uWSGI: what an app sees when it writes to a client that has gone.
-        return Err(Exception::new(Kind::Os, "write error"));
+        return Err(write_error());
     }
     call.publish();
     py.detach(|| call.output_wait());
+    // Another thread may have ended the request meanwhile, and its slot is another's now.
+    if call.is_cancelled() || !call.is_current() {
+        return Err(write_error());
+    }
     Ok(())
 }
 
@@ -342,6 +368,11 @@ impl Function for StartResponse {
         let State { head, .. } = &mut *state;
         head.clear();
         let framing = headers::write_head(status, fields, strict, head)?;
+        if state.head.len() > HEAD_BYTES_MAX {
+            state.head.clear();
+            let message = "the response's headers take more than 64 KiB";
+            return Err(Exception::new(Kind::Value, message));
+        }
         state.bodiless = state.is_head || matches!(framing.status, 100..=199 | 204 | 304);
         state.framing = framing;
         state.started = true;

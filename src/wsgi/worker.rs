@@ -16,7 +16,7 @@ use crate::python::{Exception, Home, Kept, Py, Thread, Type};
 use crate::shared::{Board, core, worker};
 
 /// How long an idle thread sleeps before it looks around by itself.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(5);
 
 /// What all workers are made from.
 #[derive(Clone)]
@@ -132,6 +132,9 @@ fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(
                         crate::log::line(format_args!("{}", error.traceback(py).trim_end()));
                     }
                 });
+            }
+            if !loaded.home.is_empty() {
+                thread.attach(|py| loaded.home.clear(py));
             }
             continue;
         }

@@ -23,8 +23,8 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The virtual environment with Flask, Django, uWSGI and uwsgitop for the server's Python, made once and
-/// kept in `.cache/`.
+/// The virtual environment with Flask, Django, uWSGI and uwsgitop for the server's Python, made
+/// once and kept in `.cache/`.
 pub fn venv() -> PathBuf {
     static MADE: OnceLock<Mutex<bool>> = OnceLock::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache");
