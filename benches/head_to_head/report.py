@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from tables import BASELINES, OWN, Peer
+from tables import BASELINES, FLOOR, OWN, Peer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -122,7 +122,9 @@ class Cells:
         return own / other if own and other else None
 
     def best_peer(self, case: str) -> str | None:
-        peers = [peer for peer in self.peers if not peer.startswith(OWN)]
+        # The floor is no server: nobody can choose it.
+        others = [peer for peer in self.peers if peer != FLOOR.name]
+        peers = [peer for peer in others if not peer.startswith(OWN)]
         peers = [peer for peer in peers if self.median(case, peer)]
         return min(peers, key=lambda peer: self.median(case, peer), default=None)
 
