@@ -545,7 +545,7 @@ pub static TABLE: &[Opt] = &[
         short: Some('b'),
         takes: Takes::Bytes,
         section: Section::Sockets,
-        status: Status::Adapted("The default is the greatest size, 65535, and not 4096."),
+        status: Status::Adapted("The default is the greatest size, 65279, and not 4096."),
         help: "Take request heads of up to this many bytes.",
         set: |options, value| Ok(options.buffer_size = value.fitting::<u32>()?.min(65_535)),
         ..ROW
@@ -818,6 +818,9 @@ pub static TABLE: &[Opt] = &[
         names: &["master"],
         short: Some('M'),
         section: Section::Workers,
+        status: Status::Adapted(
+            "Taken note of (uwsgi.masterpid); a parent process of its own comes in a later release.",
+        ),
         help: "Run a parent process that owns the sockets and restarts what dies.",
         set: |options, value| Ok(options.master = value.flag()),
         ..ROW
@@ -2094,7 +2097,6 @@ pub static TABLE: &[Opt] = &[
         names: &["reload-mercy"],
         takes: Takes::Seconds,
         section: Section::Life,
-        status: Status::Later,
         help: "Give the server this long to end its requests.",
         set: |options, value| Ok(options.reload_mercy = value.seconds()?),
         ..ROW
@@ -2120,7 +2122,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Path,
         section: Section::Life,
         status: Status::Refused(
-            "Not supported yet: send SIGHUP to reload or SIGINT to stop to the pid in that file.",
+            "Not supported yet: send SIGTERM to the pid in that file to stop it.",
         ),
         help: "Signal the server of this pidfile.",
         ..ROW
