@@ -81,6 +81,7 @@ test: check build ## All checks and tests, with each Python of PYTHONS
 		PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor" \
 			$(CARGO) test --features faults --lib --tests; \
 	done <<< "$$pythons"
+	python3 tests/nginx/check.py build/uwring
 	tests/venv/matrix.sh build/uwring .cache/matrix
 
 bench: build ## Compare uwring with its peers (BENCH=--quick for a first look)

@@ -16,6 +16,8 @@ pub mod proto;
 #[cfg(feature = "server")]
 pub mod request;
 #[cfg(feature = "server")]
+pub mod response;
+#[cfg(feature = "server")]
 pub mod shard;
 #[cfg(feature = "server")]
 pub mod wsgi;

@@ -43,6 +43,7 @@ fn code(path: &Path) -> Vec<(usize, String)> {
 /// What each room may import of the others, and of the crates that only some may use.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("request", &[]),
+    ("response", &[]),
     ("error", &[]),
     ("sys", &[]),
     ("proto", &["request", "httparse"]),
@@ -50,7 +51,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("handoff", &["request", "sys"]),
     ("wsgi", &["python", "api", "request", "handoff", "shared", "options", "log", "sys"]),
     ("api", &["python", "shared", "handoff", "options", "log"]),
-    ("shard", &["monoio", "proto", "files", "handoff", "shared", "log", "request", "sys"]),
+    (
+        "shard",
+        &["monoio", "proto", "files", "handoff", "shared", "log", "request", "response", "sys"],
+    ),
     ("isolation", &["python", "wsgi", "options", "log", "shared", "sys"]),
     (
         "server",

@@ -25,7 +25,7 @@ impl Embedding {
     pub fn start(&self) -> Result<Runtime, String> {
         Runtime::start(&self.config).map_err(|message| {
             format!(
-                "Python could not be started with {}: {message}; is that installation complete?",
+                "Python could not be started with {}: {message}; is that installation complete, and may this user read it?",
                 self.config.executable
             )
         })

@@ -1,7 +1,7 @@
 //! The response's way from the slot to the socket: head, framing, body, end.
 
 use std::cell::Cell;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,6 +15,7 @@ use super::{Shard, refusal};
 use crate::handoff::{Progress, ResponseHead, Stage, Ticket, flag};
 use crate::proto::chunked;
 use crate::request::{Request, Version};
+use crate::response::{Added, Connection, encode_head};
 
 /// RFC 9110, 15.2.1.
 pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -117,12 +118,6 @@ impl Sending<'_> {
             (true, None) if self.request.version == Version::Http11 => Framing::Chunked,
             (_, None) => Framing::Close,
         };
-        if head.flags & flag::LENGTH_KNOWN != 0
-            && self.is_http
-            && let Some(length) = head.length
-        {
-            let _ = write!(out, "Content-Length: {length}\r\n");
-        }
         let keep_alive = self.is_http
             && self.request.keep_alive
             && self.shard.timeouts.idle_s > 0
@@ -130,21 +125,20 @@ impl Sending<'_> {
             && progress.flags & flag::CUT == 0
             && self.body_left.get() <= DRAIN_BYTES_MAX
             && !self.shard.draining.get();
-        if self.is_http {
-            if head.flags & flag::HAS_DATE == 0 {
-                let mut date = self.shard.date.borrow_mut();
-                out.extend_from_slice(date.line(self.arrived_us).as_bytes());
-            }
-            if framing == Framing::Chunked {
-                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            }
-            match (keep_alive, self.request.version) {
-                (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
-                (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-                (true, Version::Http11) => {}
-            }
-        }
-        out.extend_from_slice(b"\r\n");
+        let mut date = self.shard.date.borrow_mut();
+        // uWSGI: over its protocol the app's head goes out as it is.
+        let added = Added {
+            length: head.length.filter(|_| self.is_http && head.flags & flag::LENGTH_KNOWN != 0),
+            date: (self.is_http && head.flags & flag::HAS_DATE == 0)
+                .then(|| date.line(self.arrived_us)),
+            chunked: framing == Framing::Chunked,
+            connection: match (self.is_http, keep_alive, self.request.version) {
+                (false, ..) | (true, true, Version::Http11) => Connection::Unsaid,
+                (true, false, _) => Connection::Close,
+                (true, true, Version::Http10) => Connection::KeepAlive,
+            },
+        };
+        encode_head(&added, out);
         let sent = Sent {
             keep_alive,
             status: head.status,

@@ -1,0 +1,72 @@
+//! The part of a response's head that is the server's own: length, date, framing, connection.
+
+use std::io::Write;
+
+/// What the head says of the connection's future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// Nothing: the version's default holds, or the protocol has no such field.
+    Unsaid,
+    Close,
+    /// For HTTP/1.0, which closes by default.
+    KeepAlive,
+}
+
+/// The lines that the server adds behind the app's.
+#[derive(Debug, Clone, Copy)]
+pub struct Added<'a> {
+    /// A Content-Length that the app did not give, in bytes.
+    pub length: Option<u64>,
+    /// A whole Date line, ended by CR LF.
+    pub date: Option<&'a str>,
+    pub chunked: bool,
+    pub connection: Connection,
+}
+
+/// Appends the added lines and the empty line that ends the head.
+pub fn encode_head(added: &Added<'_>, out: &mut Vec<u8>) {
+    if let Some(length) = added.length {
+        // A Vec takes all that is written to it.
+        let _ = write!(out, "Content-Length: {length}\r\n");
+    }
+    if let Some(date) = added.date {
+        out.extend_from_slice(date.as_bytes());
+    }
+    if added.chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(match added.connection {
+        Connection::Unsaid => b"\r\n",
+        Connection::Close => b"Connection: close\r\n\r\n",
+        Connection::KeepAlive => b"Connection: keep-alive\r\n\r\n",
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_only_what_is_asked_for() {
+        let nothing =
+            Added { length: None, date: None, chunked: false, connection: Connection::Unsaid };
+        let mut out = b"HTTP/1.1 204 No Content\r\n".to_vec();
+        encode_head(&nothing, &mut out);
+        assert_eq!(out, b"HTTP/1.1 204 No Content\r\n\r\n");
+    }
+
+    #[test]
+    fn adds_length_date_and_connection_in_this_order() {
+        let date = "Date: Sun, 22 Nov 2026 18:28:18 GMT\r\n";
+        let all = Added {
+            length: Some(40),
+            date: Some(date),
+            chunked: false,
+            connection: Connection::KeepAlive,
+        };
+        let mut out = Vec::new();
+        encode_head(&all, &mut out);
+        let expected = format!("Content-Length: 40\r\n{date}Connection: keep-alive\r\n\r\n");
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
