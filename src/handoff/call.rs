@@ -225,8 +225,8 @@ impl Call {
         window::put(self.handoff.region, self.slot as usize, Area::Output, output, bytes)
     }
 
-    /// Hands over a large body as it is, after all bytes written so far. False if the last one was
-    /// not taken yet, or the workers are processes and must copy.
+    /// Hands over a large body as it is, after all bytes written so far. Gives it back if the last
+    /// one was not taken yet, or the workers are processes and must copy.
     pub fn write_large(&self, body: Bytes) -> Result<(), Bytes> {
         let region = self.handoff.region;
         if region.sharing() == crate::sys::Sharing::Processes

@@ -73,8 +73,6 @@ pub enum Message {
     WorkerDied { worker: usize, incarnation: u32 },
     /// Accept no more, finish what runs, then end.
     Drain,
-    /// End now, whatever runs.
-    Abort,
 }
 
 /// What a shard is made from. It crosses to the shard's thread.

@@ -270,7 +270,7 @@ impl Sending<'_> {
         result.map(drop)
     }
 
-    /// The worker died before it answered: its request costs a 502, the connection lives.
+    /// The worker died before it answered: its request costs a 502, which closes its connection.
     async fn lost_worker(self) -> io::Result<Sent> {
         self.own(502, "Bad Gateway", "the worker that ran this request died").await
     }

@@ -1,7 +1,7 @@
 //! Time as a readable descriptor.
 //!
 //! The runtime's own timers give every wait of the ring a timeout, and in a virtual machine arming
-//! one for each wait costs more than the request (bench-results: the spine). A timerfd is armed
+//! one for each wait costs more than the request (docs/decisions.md). A timerfd is armed
 //! once and the ring only polls it.
 
 use std::io;

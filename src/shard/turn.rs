@@ -132,10 +132,5 @@ fn act(
                 }
             });
         }
-        Message::Abort => {
-            shard.draining.set(true);
-            shard.watches.end_all();
-            shard.ended.raise();
-        }
     }
 }

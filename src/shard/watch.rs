@@ -143,11 +143,4 @@ impl Watches {
             }
         }
     }
-
-    /// Ends all connections, whatever they do.
-    pub fn end_all(&self) {
-        for (_, watch) in self.watches.borrow().iter() {
-            sys::shut(watch.fd, Half::Both);
-        }
-    }
 }
