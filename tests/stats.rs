@@ -208,26 +208,13 @@ fn uwsgitop_reads_it() {
     for_each_mode(|mode| {
         let (server, address) = server(mode, &["--processes", "2"]);
         server.get("/hello");
-        // uwsgitop wants a terminal: `script` gives it one, its output goes to a file.
-        let directory = scratch();
-        let output = directory.path().join("screen");
-        let top = format!("timeout 20 {} {address}", venv.join("bin/uwsgitop").display());
-        let mut screen = crate::harness::process::Process::start({
-            let mut command = Command::new("script");
-            command
-                .args(["-qfec", &top])
-                .arg(&output)
-                .env("TERM", "xterm")
-                .env("LINES", "40")
-                .env("COLUMNS", "150");
-            command
-        });
+        let mut command = Command::new(venv.join("bin/uwsgitop"));
+        command.arg(&address);
+        let mut screen = crate::harness::process::Process::on_terminal(command);
         let worker = server.worker_pid().to_string();
-        eventually("uwsgitop shows a worker", || {
-            let text =
-                String::from_utf8_lossy(&std::fs::read(&output).unwrap_or_default()).into_owned();
+        screen.log.find("worker", |text| {
             assert!(!text.contains("Traceback"), "{text}");
-            text.contains(&worker) && text.contains("REQ")
+            (text.contains(&worker) && text.contains("REQ")).then_some(())
         });
         screen.stop(libc::SIGKILL);
     });

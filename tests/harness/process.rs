@@ -1,6 +1,10 @@
 //! A child process with its output, which a test waits on with a deadline.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
@@ -66,7 +70,7 @@ impl Log {
         true
     }
 
-    fn follow(&self, mut pipe: std::io::PipeReader) {
+    fn follow(&self, mut pipe: impl Read) {
         let mut buffer = [0; 16 * 1024];
         loop {
             let count = pipe.read(&mut buffer).unwrap_or(0);
@@ -94,6 +98,20 @@ impl Process {
         let (reader, writer) = std::io::pipe().unwrap();
         let mut command = dying_with_us(command);
         command.stdin(Stdio::null()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        Process::run(command, reader)
+    }
+
+    /// Starts `command` on a terminal of 150 columns and 40 lines; the log is what it shows.
+    pub fn on_terminal(command: Command) -> Process {
+        let (screen, terminal) = terminal().unwrap();
+        let mut command = dying_with_us(command);
+        command.env("TERM", "xterm").env("LINES", "40").env("COLUMNS", "150");
+        command.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap());
+        command.stderr(terminal);
+        Process::run(command, screen)
+    }
+
+    fn run(mut command: Command, reader: impl Read + Send + 'static) -> Process {
         command.process_group(0);
         let child = spawn(command);
         let log = Arc::new(Log::default());
@@ -150,6 +168,21 @@ impl Drop for Process {
         uwring::sys::kill(-(self.pid() as i32), libc::SIGKILL);
         let _ = self.child.wait();
     }
+}
+
+/// A pseudo-terminal: the side that sees the screen, and the side that programs run on.
+fn terminal() -> std::io::Result<(File, File)> {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&screen)?;
+    unlockpt(&screen)?;
+    let name = ptsname(&screen, Vec::new())?;
+    let terminal = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NOCTTY)
+        .open(OsStr::from_bytes(name.as_bytes()))?;
+    Ok((screen.into(), terminal))
 }
 
 /// The kernel kills the process when the tests end before it.
