@@ -1,6 +1,10 @@
-//! The part of a response's head that is the server's own: length, date, framing, connection.
+//! The part of a response's head that is the server's own: version, length, date, framing,
+//! connection.
 
 use std::io::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::request::Version;
 
 /// What the head says of the connection's future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +14,67 @@ pub enum Connection {
     Close,
     /// For HTTP/1.0, which closes by default.
     KeepAlive,
+}
+
+impl Connection {
+    /// What must be said to a client of `version` (RFC 9112, 9.3); nothing over uwsgi.
+    pub fn of(is_http: bool, keep_alive: bool, version: Version) -> Connection {
+        match (is_http, keep_alive, version) {
+            (false, ..) | (true, true, Version::Http11) => Connection::Unsaid,
+            (true, false, _) => Connection::Close,
+            (true, true, Version::Http10) => Connection::KeepAlive,
+        }
+    }
+}
+
+/// How the end of a body is told to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// By Content-Length, or there is no body.
+    Length,
+    Chunked,
+    /// By closing the connection.
+    Close,
+}
+
+impl Framing {
+    /// The framing of a response (RFC 9112, 6.3). `has_length`: its length stands in the head.
+    pub fn of(is_http: bool, version: Version, has_length: bool, bodiless: bool) -> Framing {
+        match version {
+            _ if has_length || bodiless => Framing::Length,
+            Version::Http11 if is_http => Framing::Chunked,
+            _ => Framing::Close,
+        }
+    }
+}
+
+/// The Date field of the current second, formatted once (RFC 9110, 6.6.1).
+#[derive(Debug, Default)]
+pub struct Date {
+    second: u64,
+    line: String,
+}
+
+impl Date {
+    /// The whole line, for a time in microseconds since the epoch.
+    pub fn line(&mut self, now_us: u64) -> &str {
+        let second = now_us / 1_000_000;
+        if self.second != second || self.line.is_empty() {
+            self.second = second;
+            let time = UNIX_EPOCH + Duration::from_secs(second);
+            self.line = format!("Date: {}\r\n", httpdate::fmt_http_date(time));
+        }
+        &self.line
+    }
+}
+
+/// The start of the status line, before the app's `200 OK`.
+pub fn version_text(is_http: bool, version: Version) -> &'static [u8] {
+    match (is_http, version) {
+        // uWSGI: over its protocol the status line names the client's version.
+        (false, Version::Http10) => b"HTTP/1.0 ",
+        _ => b"HTTP/1.1 ",
+    }
 }
 
 /// The lines that the server adds behind the app's.

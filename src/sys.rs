@@ -1,23 +1,25 @@
 //! The system calls that no crate here wraps, each behind a safe function.
 //!
-//! This file, `python/` and `handoff/region.rs` are the only places where unsafe code is allowed.
+//! This room, `python/` and `handoff/region.rs` are the only places where unsafe code is allowed.
 #![allow(unsafe_code)]
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+mod socket;
+
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-};
 use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+
+pub use socket::{
+    Half, accept_queue, close_on_exec, message_pair, receive_with_fd, reset_at_close, send_now,
+    send_with_fd, shut, unread,
+};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -231,88 +233,6 @@ pub fn kill(pid: i32, signal: i32) {
     unsafe { libc::kill(pid, signal) };
 }
 
-/// Sends `bytes` and, if given, a descriptor over a unix socket, as one message.
-///
-/// # Errors
-/// The kernel's (peer gone, buffer full).
-pub fn send_with_fd(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    fd: Option<BorrowedFd<'_>>,
-) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = fd.as_slice();
-    if !fds.is_empty() {
-        control.push(SendAncillaryMessage::ScmRights(fds));
-    }
-    let slices = [IoSlice::new(bytes)];
-    rustix::net::sendmsg(socket, &slices, &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
-}
-
-/// Receives one message, and the descriptor that came with it.
-///
-/// # Errors
-/// The kernel's (`WouldBlock` on an empty non-blocking socket).
-pub fn receive_with_fd(
-    socket: BorrowedFd<'_>,
-    bytes: &mut [u8],
-) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut slices = [IoSliceMut::new(bytes)];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let got = rustix::net::recvmsg(socket, &mut slices, &mut control, flags)?;
-    let fd = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-        _ => None,
-    });
-    Ok((got.bytes, fd))
-}
-
-/// A pair of connected sockets that keep message boundaries.
-///
-/// # Errors
-/// The kernel's (too many files).
-pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-    Ok(rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)?)
-}
-
-/// Which half of a connection `shut` ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Half {
-    Read,
-    Write,
-    Both,
-}
-
-/// shutdown(2): pending reads of the connection then complete with 0. A dead peer is no error.
-pub fn shut(fd: RawFd, half: Half) {
-    let how = match half {
-        Half::Read => libc::SHUT_RD,
-        Half::Write => libc::SHUT_WR,
-        Half::Both => libc::SHUT_RDWR,
-    };
-    // SAFETY: no pointer is passed.
-    unsafe { libc::shutdown(fd, how) };
-}
-
-/// Bytes that were received and not read yet.
-pub fn unread(fd: RawFd) -> usize {
-    let mut count: libc::c_int = 0;
-    // SAFETY: the call fills a local int.
-    unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
-    usize::try_from(count).unwrap_or(0)
-}
-
-/// Keeps `fd` from programs that a child executes.
-pub fn close_on_exec(fd: RawFd) {
-    // SAFETY: no pointer is passed.
-    unsafe { libc::ioctl(fd, libc::FIOCLEX) };
-}
-
 /// Waits until one of `fds` is readable or hung up, or `timeout_ms` passed; tells which are.
 pub fn poll_readable(fds: &[RawFd], timeout_ms: i32, ready: &mut Vec<bool>) {
     let mut polled: Vec<libc::pollfd> =
@@ -446,19 +366,6 @@ pub fn block_signals() {
             libc::sigdelset(&raw mut set, signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, std::ptr::null_mut());
-    }
-}
-
-/// Bytes waiting in a listener's accept queue, if the kernel tells.
-pub fn accept_queue(fd: RawFd) -> u32 {
-    // SAFETY: all-zero is valid for tcp_info; the length passed is its size.
-    unsafe {
-        let mut info: libc::tcp_info = std::mem::zeroed();
-        let mut len = std::mem::size_of_val(&info) as libc::socklen_t;
-        let (to, level) = ((&raw mut info).cast(), libc::IPPROTO_TCP);
-        let result = libc::getsockopt(fd, level, libc::TCP_INFO, to, &raw mut len);
-        // For a listener the kernel puts the queue's length into tcpi_unacked.
-        if result == 0 { info.tcpi_unacked } else { 0 }
     }
 }
 

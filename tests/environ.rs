@@ -246,6 +246,7 @@ fn writes_the_request_line_of_uwsgi() {
             "{line}"
         );
         assert!(line.starts_with(&format!("[pid: {}|", server.worker_pid())), "{line}");
+        server.log.line("GET /pid");
         server.ask("POST /status/404 HTTP/1.0\r\n\r\n");
         let line = server.log.line("POST /status/404");
         assert!(line.contains("req: 3/3]") && line.contains("(HTTP/1.0 404)"), "{line}");

@@ -102,6 +102,9 @@ fn a_killed_worker_costs_its_request_a_502_and_is_replaced() {
             client.send("GET /kills_itself HTTP/1.1\r\nHost: a\r\n\r\n");
             let response = client.response();
             assert_eq!(response.status, 502, "{response:?}");
+            assert!(!response.closes(), "{response:?}");
+            // The connection lives on, and a successor answers on it.
+            assert_eq!(client.get("/hello").text(), "hello");
             other.assert_open();
             assert_eq!(server.get("/hello").text(), "hello");
         }

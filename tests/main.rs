@@ -21,6 +21,7 @@ mod keepalive;
 mod load;
 mod nginx;
 mod options;
+mod own_send;
 mod regression;
 mod signals;
 mod stats;

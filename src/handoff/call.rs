@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use bytes::Bytes;
 
-use super::region::{Area, Slot};
+use super::region::{Area, Region, Slot};
 use super::window::{self, BodyEnd};
 use super::{Handoff, fault, slot};
 use crate::request::{Field, Range};
@@ -124,14 +124,30 @@ impl Call {
         Call { handoff, slot: slot as u32, generation, incarnation }
     }
 
-    fn entry(&self) -> &'static Slot {
+    pub(super) fn entry(&self) -> &'static Slot {
         self.handoff.region.slot(self.slot as usize)
+    }
+
+    pub(super) fn region(&self) -> &'static Region {
+        self.handoff.region
+    }
+
+    pub(super) fn slot(&self) -> usize {
+        self.slot as usize
+    }
+
+    pub(super) fn shard(&self) -> usize {
+        self.handoff.shard_of(self.slot as usize)
+    }
+
+    /// The slot's state word in one of its stages under this worker.
+    pub(super) fn word(&self, stage: u8) -> u64 {
+        slot::word(self.generation, self.incarnation, stage)
     }
 
     /// Whether this request still runs here.
     pub fn is_current(&self) -> bool {
-        let mine = slot::word(self.generation, self.incarnation, slot::RUNNING);
-        self.entry().state.load(Acquire) == mine
+        self.entry().state.load(Acquire) == self.word(slot::RUNNING)
     }
 
     /// The head. Only while the request is current.
@@ -225,6 +241,12 @@ impl Call {
         window::put(self.handoff.region, self.slot as usize, Area::Output, output, bytes)
     }
 
+    /// What waits in the output window, at most `max` bytes, in one or two pieces.
+    pub(super) fn output_parts(&self, max: usize) -> (&'static [u8], &'static [u8]) {
+        let output = &self.entry().output;
+        window::parts(self.handoff.region, self.slot as usize, Area::Output, output, max)
+    }
+
     /// Hands over a large body as it is, after all bytes written so far. Gives it back if the last
     /// one was not taken yet, or the workers are processes and must copy.
     pub fn write_large(&self, body: Bytes) -> Result<(), Bytes> {
@@ -282,8 +304,7 @@ impl Call {
 
     /// Ends the request: nothing may be written after it.
     pub fn finish(&self) {
-        let mine = slot::word(self.generation, self.incarnation, slot::RUNNING);
-        let done = slot::word(self.generation, self.incarnation, slot::DONE);
+        let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
         let state = &self.entry().state;
         fault::point("answered");
         if state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {

@@ -11,6 +11,7 @@
 //! `Queue::tick` and `Queue::reclaim`.
 
 mod call;
+mod direct;
 mod fault;
 mod queue;
 mod region;
@@ -23,6 +24,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 pub use call::{Call, Head, ResponseHead, flag};
+pub use direct::{OwnSend, OwnSent};
 pub use queue::{Dispatch, DispatchBody, Queue};
 pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
 pub use seat::Seat;

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::call::flag;
+use super::direct::OwnSend;
 use super::region::{Area, Region};
 use super::ticket::Ticket;
 use super::window::{self, BodyEnd};
@@ -218,6 +219,9 @@ impl Queue {
             "BUG: a slot is not reused while a worker may write into it"
         );
         entry.state.store(slot::word(ticket.generation(), 0, slot::IDLE), Release);
+        if let Some(direct) = self.region.direct(ticket.slot()) {
+            direct.word.store(0, Relaxed);
+        }
         drop(self.region.take_large(ticket.slot()));
         drop(self.region.take_file(ticket.slot()));
         for (window, area) in [(&entry.input, Area::Input), (&entry.output, Area::Output)] {
@@ -250,6 +254,13 @@ impl Queue {
         let wanted = slot::cell(ticket.generation(), ticket.slot());
         let at = self.files.iter().position(|(cell, _)| *cell == wanted)?;
         Some(self.files.swap_remove(at).1)
+    }
+
+    /// Whether a worker has sent the answer of this slot's request by itself.
+    pub fn was_sent(&self, slot: usize) -> bool {
+        let generation = self.generations[slot - self.first_slot()];
+        let ticket = Ticket::new(self.region, slot, generation);
+        matches!(ticket.own_send(), OwnSend::Sent(_) | OwnSend::Broken)
     }
 
     /// Slots that carry a request now.

@@ -139,6 +139,17 @@ pub struct Region {
     /// Large bodies and files that threads hand over as they are; unused between processes.
     large: Box<[AtomicPtr<Bytes>]>,
     files: Box<[AtomicI32]>,
+    /// Connections offered to workers (`direct.rs`); empty between processes.
+    direct: Box<[Line<Direct>]>,
+}
+
+/// A slot's word of `direct.rs`, and what the worker says of its own send.
+#[derive(Default)]
+pub(super) struct Direct {
+    pub(super) word: AtomicU64,
+    /// `head bytes 32 | body bytes 32`.
+    pub(super) lens: AtomicU64,
+    pub(super) ended_us: AtomicU64,
 }
 
 // SAFETY: all shared fields are atomics; byte areas follow the ownership told by the state word.
@@ -164,6 +175,8 @@ impl Region {
         let base = sys::map_forever(len, sharing)?;
         let large = (0..slots).map(|_| AtomicPtr::default()).collect();
         let files = (0..slots).map(|_| AtomicI32::new(NO_FILE)).collect();
+        let offers = if sharing == Sharing::Threads { slots } else { 0 };
+        let direct = (0..offers).map(|_| Line::default()).collect();
         Ok(Box::leak(Box::new(Region {
             base,
             len,
@@ -176,6 +189,7 @@ impl Region {
             slots_at,
             large,
             files,
+            direct,
         })))
     }
 
@@ -330,6 +344,11 @@ impl Region {
         // SAFETY: the number came from into_raw_fd and was taken out of the cell just now, so it is
         // owned by nobody else.
         (fd != NO_FILE).then(|| unsafe { File::from_raw_fd(fd) })
+    }
+
+    /// The slot's word of `direct.rs`; None between processes.
+    pub(super) fn direct(&self, slot: usize) -> Option<&Direct> {
+        self.direct.get(slot).map(|line| &line.0)
     }
 
     pub(super) fn large_is_free(&self, slot: usize) -> bool {

@@ -61,6 +61,10 @@ impl Ticket {
         self.region.slot(self.slot)
     }
 
+    pub(super) fn region(&self) -> &'static Region {
+        self.region
+    }
+
     /// What is known of the response now.
     pub fn progress(&self) -> Progress {
         let entry = self.entry();

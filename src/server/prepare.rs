@@ -190,7 +190,7 @@ pub fn plan(
             workers: options.processes,
             threads: options.threads,
             hostname,
-            started_on: crate::wsgi::epoch_seconds() as i64,
+            started_on: (crate::shared::now_us() / 1_000_000) as i64,
             buffer_size: i64::from(options.buffer_size),
             master_pid: if options.master { std::process::id() as i32 } else { 0 },
             sockets: listeners.iter().flat_map(Listener::fds).collect(),

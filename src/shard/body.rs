@@ -173,7 +173,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
             }
             left.set(0);
         }
-        self.watch_peer(ticket).await;
+        self.watch_peer(ticket, news).await;
     }
 
     async fn pump(
@@ -228,13 +228,17 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
     /// of a next request in the buffer there is no need: they are served first. A connection that
     /// ends with this response has the read only if the request is slow: it would have to be
     /// cancelled, which costs as much as a request.
-    async fn watch_peer(&mut self, ticket: &Ticket) {
+    async fn watch_peer(&mut self, ticket: &Ticket, news: &News<'_>) {
         if !self.keeps {
             self.watch.slow().await;
         }
         if self.reader.is_armed() || self.reader.bytes().is_empty() {
             self.reader.arm(false);
             std::future::poll_fn(|cx| self.reader.poll(cx)).await;
+            // From here on the peer wakes us no more, so a worker must.
+            if !ticket.revoke() {
+                news.raise();
+            }
             if self.reader.has_failed() {
                 ticket.cancel();
             }

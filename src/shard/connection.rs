@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 use super::exchange::{self, Next};
 use super::listener::{Peer, Protocol};
 use super::reader::{Reader, reader};
-use super::stream::{Received, Stream, WriteHalf};
+use super::stream::{Received, Stream, WriteHalf, join};
 use super::watch::Watch;
 use super::{Shard, refusal};
 use crate::proto::uwsgi::Packet;
 use crate::proto::{Parsed, Reject, http, uwsgi};
 use crate::request::Request;
+use crate::response::Connection::Unsaid;
 use crate::shared::shard as place;
 use crate::sys::{self, Half};
 
@@ -66,6 +67,7 @@ pub(super) async fn run(
         if end == Next::Linger {
             linger(&mut connection, fd).await;
         }
+        connection.close(end).await;
     };
     if CatchPanic(Box::pin(life)).await.is_err() {
         shard.row.bump(place::PANICS, 1);
@@ -169,6 +171,21 @@ impl<F: Future<Output = Received>> Connection<F> {
         true
     }
 
+    /// Closes the socket and nothing else: to drop a half or an armed read would cost a call each.
+    async fn close(self, end: Next) {
+        if self.reader.is_armed() {
+            let half = if end == Next::Reset { Half::Read } else { Half::Both };
+            sys::shut(self.fd, half);
+        }
+        let Some(read) = self.reader.into_half().await else { return };
+        let stream = join(read, self.writer);
+        if end == Next::Reset {
+            // An orderly end would look like the end of the body.
+            sys::reset_at_close(self.fd);
+        }
+        drop(stream);
+    }
+
     fn now_s(&self) -> u64 {
         self.shard.watches.now_s()
     }
@@ -189,7 +206,7 @@ impl<F: Future<Output = Received>> Connection<F> {
                     "this socket speaks the uwsgi protocol, and modifier1 {modifier1} is not served \
                      (an HTTP client needs --http-socket)"
                 );
-                refusal::write(400, "Bad Request", &detail, false, &mut out);
+                refusal::write(400, "Bad Request", &detail, Unsaid, &mut out);
                 let _ = self.writer.send(out).await;
                 Next::Linger
             }

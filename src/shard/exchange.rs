@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::task::{Poll, Waker};
 
 use super::body::{Lost, Receiving, Rest};
 use super::connection::Connection;
@@ -13,10 +12,10 @@ use super::respond::{self, Sent};
 use super::signal::Signal;
 use super::stream::Received;
 use super::{Shard, refusal, request_log};
-use crate::handoff::{Dispatch, DispatchBody, Stage, Ticket, WINDOW_BYTES};
+use crate::handoff::{Dispatch, DispatchBody, OwnSend, Stage, Ticket, WINDOW_BYTES};
 use crate::proto::Reject;
 use crate::request::Request;
-use crate::shared::shard as place;
+use crate::shared::{now_us, shard as place};
 use crate::sys;
 
 /// Bytes of an unread body that are read and dropped to keep a connection.
@@ -29,11 +28,14 @@ pub(super) enum Next {
     /// Close, after reading what the peer still sends so that it can read our answer.
     Linger,
     Close,
+    /// Close so that the peer knows that the response is not whole.
+    Reset,
 }
 
 /// News of one slot, for all that the connection's task waits for at once.
 pub(super) struct News<'s> {
     signal: &'s Signal,
+    ticket: &'s Ticket,
     count: Cell<u64>,
 }
 
@@ -41,6 +43,11 @@ impl News<'_> {
     /// What `changed` compares with. Asked before the state is looked at.
     pub(super) fn seen(&self) -> u64 {
         self.count.get()
+    }
+
+    /// Lets both sides look again.
+    pub(super) fn raise(&self) {
+        self.count.set(self.count.get() + 1);
     }
 
     /// Waits for news that came after `seen`. Woken by `together`, which polls the signal.
@@ -64,7 +71,11 @@ async fn together<T>(
     let mut receiving_done = false;
     std::future::poll_fn(|cx| {
         while news.signal.poll(cx).is_ready() {
-            news.count.set(news.count.get() + 1);
+            news.raise();
+        }
+        // A worker that has sent by itself tells nobody: this is woken by what the peer does then.
+        if matches!(news.ticket.own_send(), OwnSend::Sent(_) | OwnSend::Broken) {
+            news.raise();
         }
         if !receiving_done {
             receiving_done = receiving.as_mut().poll(cx).is_ready();
@@ -90,6 +101,11 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
+        // Before the connection can be closed.
+        ticket.end_offer();
+        if self.shard.offered.get() == Some(ticket.slot()) {
+            self.shard.offered.set(None);
+        }
         let over = |ticket: &Ticket| {
             matches!(ticket.progress().stage, Stage::Done | Stage::Failed) || ticket.withdraw()
         };
@@ -110,31 +126,40 @@ impl Drop for Held {
 impl Shard {
     fn release(&self, ticket: Ticket) {
         self.queue.borrow_mut().release(&ticket);
-        let waiting = self.slotless.borrow_mut().pop_front();
-        if let Some(waker) = waiting {
-            waker.wake();
+        // Whoever waits longest gets it, and not one that comes just now.
+        if let Some(waiter) = self.slotless.borrow_mut().pop_front() {
+            waiter.given.set(self.queue.borrow_mut().reserve());
+            waiter.waker.wake();
         }
     }
 }
 
+/// A connection that waits for a slot.
+pub(super) struct Waiter {
+    given: Rc<Cell<Option<Ticket>>>,
+    waker: Waker,
+}
+
 /// Waits for a free slot: as many requests as there are slots run or queue already.
 async fn reserve(shard: &Rc<Shard>) -> Held {
-    let ticket = std::future::poll_fn(|cx| match shard.queue.borrow_mut().reserve() {
-        Some(ticket) => Poll::Ready(ticket),
-        None => {
-            shard.slotless.borrow_mut().push_back(cx.waker().clone());
-            Poll::Pending
+    let nobody_waits = shard.slotless.borrow().is_empty();
+    let free = if nobody_waits { shard.queue.borrow_mut().reserve() } else { None };
+    let given = Rc::new(Cell::new(free));
+    let mut waits = false;
+    let ticket = std::future::poll_fn(|cx| {
+        if let Some(ticket) = given.take() {
+            return Poll::Ready(ticket);
         }
+        if !std::mem::replace(&mut waits, true) {
+            let waiter = Waiter { given: Rc::clone(&given), waker: cx.waker().clone() };
+            shard.slotless.borrow_mut().push_back(waiter);
+        }
+        Poll::Pending
     })
     .await;
     // News of the slot's last request are none of ours.
     shard.news_of(ticket.slot()).take();
     Held { shard: Rc::clone(shard), ticket: Some(ticket) }
-}
-
-/// Microseconds since the epoch.
-pub(super) fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 /// Serves the request whose head is at the start of the reader.
@@ -160,7 +185,8 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     shard.give_buffer(body);
 
     let left = Cell::new(rest.left());
-    let news = News { signal: shard.news_of(held.ticket().slot()), count: Cell::new(0) };
+    let ticket = held.ticket();
+    let news = News { signal: shard.news_of(ticket.slot()), ticket, count: Cell::new(0) };
     let is_http = connection.is_http();
     let mut receiving = Receiving {
         shard: &shard,
@@ -199,6 +225,9 @@ async fn after<F: Future<Output = Received>>(
     left: u64,
     sent: &Sent,
 ) -> Next {
+    if sent.is_cut {
+        return Next::Reset;
+    }
     if !sent.keep_alive {
         // A close with bytes unread resets the connection and loses what of our answer is on its
         // way.
@@ -245,6 +274,7 @@ fn dispatch<F: Future<Output = Received>>(
             },
         },
     };
+    offer(connection, request, held.ticket(), rest);
     shard.queue.borrow_mut().submit(
         held.ticket(),
         &Dispatch {
@@ -259,6 +289,35 @@ fn dispatch<F: Future<Output = Received>>(
     );
     connection.reader.consume(request.head_len);
     connection.shard.turn.raise();
+}
+
+/// Lets the worker send the answer by itself, if it is the only request now and will be the
+/// connection's only business: the read that tells us of the end is armed before the answer.
+fn offer<F: Future<Output = Received>>(
+    connection: &Connection<F>,
+    request: &Request,
+    ticket: &Ticket,
+    rest: &Rest,
+) {
+    let shard = &connection.shard;
+    let mut others = shard.queue.borrow().in_use() - 1;
+    if let Some(slot) = shard.offered.get()
+        && shard.queue.borrow().was_sent(slot)
+    {
+        // Its task runs in this turn, and the requests are counted in their order.
+        shard.look_at_offered();
+        others -= 1;
+    }
+    // A connection that ends gains nothing: it needs the shard's turn for its close. With more
+    // bytes here no read is armed that could wake us.
+    if others == 0
+        && rest.is_done()
+        && connection.reader.buffered() == request.head_len
+        && shard.keeps(request, connection.is_http())
+        && ticket.offer(connection.fd)
+    {
+        shard.offered.set(Some(ticket.slot()));
+    }
 }
 
 /// The body is refused or did not come.

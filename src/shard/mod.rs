@@ -28,7 +28,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::task::Waker;
 use std::time::Duration;
 
 use sendfile::{Desk, Report};
@@ -43,6 +42,7 @@ pub use crate::proto::Limits;
 use crate::handoff::{Handoff, Queue};
 use crate::log::{Clock, Lines};
 use crate::request::Request;
+use crate::response::Date;
 use crate::shared::{Board, Mailbox, Row, shard as place};
 
 /// Seconds after which something must have happened.
@@ -111,8 +111,10 @@ pub struct Shard {
     queue: RefCell<Queue>,
     /// News of each slot, by its place among the shard's slots.
     news: Vec<Signal>,
+    /// The slot whose connection is offered to a worker: only a lone request's is.
+    offered: Cell<Option<usize>>,
     /// Connections that wait for a free slot.
-    slotless: RefCell<VecDeque<Waker>>,
+    slotless: RefCell<VecDeque<exchange::Waiter>>,
     turn: Signal,
     ticking: Signal,
     watches: Watches,
@@ -120,7 +122,7 @@ pub struct Shard {
     ended: Signal,
     lines: RefCell<Lines>,
     clock: RefCell<Clock>,
-    date: RefCell<respond::Date>,
+    date: RefCell<Date>,
     /// Parsed heads and buffers that wait for the next use.
     requests: RefCell<Vec<Request>>,
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -155,6 +157,7 @@ async fn serve(setup: Setup) {
         index,
         queue: RefCell::new(Queue::new(setup.handoff, index, setup.workers)),
         news: (0..slots).map(|_| Signal::default()).collect(),
+        offered: Cell::new(None),
         slotless: RefCell::default(),
         turn: Signal::default(),
         ticking: Signal::default(),
@@ -195,6 +198,11 @@ impl Shard {
     /// The bell's descriptor.
     fn bell(&self) -> RawFd {
         self.handoff.bell(self.index)
+    }
+
+    /// Whether the connection may live beyond this request, as far as server and client go.
+    fn keeps(&self, request: &Request, is_http: bool) -> bool {
+        is_http && request.keep_alive && self.timeouts.idle_s > 0 && !self.draining.get()
     }
 
     /// A head to parse into.
@@ -240,6 +248,13 @@ impl Shard {
     /// The signal of a slot's news.
     fn news_of(&self, slot: usize) -> &Signal {
         &self.news[slot % self.news.len()]
+    }
+
+    /// Lets the connection that a worker may have answered look, though nobody was heard of.
+    fn look_at_offered(&self) {
+        if let Some(slot) = self.offered.get() {
+            self.news_of(slot).raise();
+        }
     }
 
     /// Hands gathered news to the tasks that wait for them.

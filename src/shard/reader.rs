@@ -46,6 +46,11 @@ impl<F: Future<Output = Received>> Reader<F> {
         &mut self.buffer
     }
 
+    /// How many bytes are here.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Drops the first `len` bytes.
     pub fn consume(&mut self, len: usize) {
         self.buffer.drain(..len);
@@ -109,6 +114,12 @@ impl<F: Future<Output = Received>> Reader<F> {
         self.arm(is_body);
         std::future::poll_fn(|cx| self.poll(cx)).await;
         !self.ended
+    }
+
+    /// Waits for the armed read, which must be about to end, and gives the half back.
+    pub async fn into_half(mut self) -> Option<ReadHalf> {
+        std::future::poll_fn(|cx| self.poll(cx)).await;
+        self.half
     }
 
     /// Gives the memory of a large buffer back while the connection is idle.

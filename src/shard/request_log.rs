@@ -1,14 +1,13 @@
 //! Gathers what the request line says, after the response's last byte.
 
 use super::Shard;
-use super::exchange::now_us;
 use super::listener::Peer;
 use super::respond::Sent;
 use crate::handoff::Ticket;
 use crate::log::{RequestLine, write_request_line};
 use crate::proto::uwsgi;
 use crate::request::{Fields, Range, Request, Version};
-use crate::shared::worker;
+use crate::shared::{now_us, worker};
 
 /// Variables that an HTTP request has beside its header fields.
 const OWN_VARS: usize = 10;
@@ -63,7 +62,7 @@ pub(super) fn write(
         method: request.method.of(&head),
         uri: request.target.of(&head),
         body_bytes: sent.body_bytes,
-        millis: now_us().saturating_sub(arrived_us) / 1000,
+        millis: sent.ended_us.unwrap_or_else(now_us).saturating_sub(arrived_us) / 1000,
         via_sendfile: sent.is_file,
         protocol: if request.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" },
         status: sent.status,

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
-use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -12,45 +11,17 @@ use super::sendfile::{self, Transfer};
 use super::stream::WriteHalf;
 use super::watch::Watch;
 use super::{Shard, refusal};
-use crate::handoff::{Progress, ResponseHead, Stage, Ticket, flag};
+use crate::handoff::{OwnSend, OwnSent, Progress, ResponseHead, Stage, Ticket, flag};
 use crate::proto::chunked;
-use crate::request::{Request, Version};
-use crate::response::{Added, Connection, encode_head};
+use crate::request::Request;
+use crate::response::{Added, Connection, Framing, encode_head, version_text};
+use crate::shared::shard as place;
 
 /// RFC 9110, 15.2.1.
 pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
 
 /// Bytes that one send of a large body carries at most: each one earns a new deadline.
 const PIECE_BYTES: usize = 256 * 1024;
-
-/// The Date field of the current second, formatted once.
-#[derive(Default)]
-pub(super) struct Date {
-    second: u64,
-    line: String,
-}
-
-impl Date {
-    fn line(&mut self, now_us: u64) -> &str {
-        let second = now_us / 1_000_000;
-        if self.second != second || self.line.is_empty() {
-            self.second = second;
-            let time = UNIX_EPOCH + Duration::from_secs(second);
-            self.line = format!("Date: {}\r\n", httpdate::fmt_http_date(time));
-        }
-        &self.line
-    }
-}
-
-/// How the end of a body is told to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    /// By Content-Length, or there is no body.
-    Length,
-    Chunked,
-    /// By closing the connection.
-    Close,
-}
 
 /// What was sent.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +32,10 @@ pub(super) struct Sent {
     pub(super) head_bytes: u64,
     pub(super) body_bytes: u64,
     pub(super) is_file: bool,
+    /// It ended early, and nothing in its framing tells the client.
+    pub(super) is_cut: bool,
+    /// When the last byte was sent, if that was not just now.
+    pub(super) ended_us: Option<u64>,
 }
 
 /// The sending side of an exchange.
@@ -82,9 +57,32 @@ pub(super) struct Sending<'c> {
 impl Sending<'_> {
     /// Sends the whole response. An error is a connection that broke.
     pub(super) async fn respond(mut self) -> io::Result<Sent> {
+        let mut has_yielded = false;
         let (head, progress) = loop {
             let seen = self.news.seen();
+            match self.ticket.own_send() {
+                OwnSend::None => {}
+                OwnSend::Sent(own) => return self.sent_by_worker(own).await,
+                OwnSend::Broken => return Err(io::ErrorKind::BrokenPipe.into()),
+                OwnSend::Running => {
+                    // The peer was faster than the worker's way out of send(2). On a shared core
+                    // the worker goes on when we step aside.
+                    if !has_yielded && self.shard.queue.borrow().in_use() == 1 {
+                        has_yielded = true;
+                        crate::sys::yield_now();
+                    } else if self.ticket.watch_send() {
+                        self.news.changed(seen).await;
+                    }
+                    continue;
+                }
+            }
             let progress = self.ticket.progress();
+            let is_over = matches!(progress.stage, Stage::Done | Stage::Failed);
+            // While the server drains, the head must say that the connection ends.
+            let is_ours = is_over || progress.head.is_some() || self.shard.draining.get();
+            if is_ours && !self.ticket.revoke() {
+                continue; // A worker has begun to send it in this moment.
+            }
             match progress.head {
                 Some(head) => break (head, progress),
                 None if progress.stage == Stage::Failed => return self.lost_worker().await,
@@ -97,34 +95,42 @@ impl Sending<'_> {
         let whole = self.body(&mut sent, framing).await?;
         if !whole {
             sent.keep_alive = false;
+            sent.is_cut = framing == Framing::Close;
         }
         Ok(sent)
+    }
+
+    /// The worker has sent the answer by itself; what the socket did not take then is sent here.
+    async fn sent_by_worker(mut self, own: OwnSent) -> io::Result<Sent> {
+        self.shard.row.bump(place::OWN_SENDS, 1);
+        let progress = self.ticket.progress();
+        let head = progress.head.unwrap_or_default();
+        self.out.clear();
+        self.ticket.take_output(progress.pending, self.out);
+        self.flush().await?;
+        Ok(Sent {
+            keep_alive: self.shard.keeps(self.request, self.is_http),
+            status: head.status,
+            headers: head.headers,
+            head_bytes: u64::from(own.head_bytes),
+            body_bytes: u64::from(own.body_bytes),
+            ended_us: Some(own.ended_us),
+            ..Sent::default()
+        })
     }
 
     /// Composes the head. The worker gave status and fields, the connection's are ours.
     fn write_head(&mut self, head: &ResponseHead, progress: &Progress) -> (Sent, Framing) {
         let bodiless = matches!(head.status, 100..=199 | 204 | 304) || self.request.is_head;
         let out = &mut *self.out;
-        let version = match (self.is_http, self.request.version) {
-            // uWSGI: over its protocol the status line names the client's version.
-            (false, Version::Http10) => "HTTP/1.0 ",
-            _ => "HTTP/1.1 ",
-        };
-        out.extend_from_slice(version.as_bytes());
+        out.extend_from_slice(version_text(self.is_http, self.request.version));
         self.ticket.take_output(head.head_len as usize, out);
-        let framing = match (self.is_http, head.length) {
-            (_, Some(_)) => Framing::Length,
-            _ if bodiless => Framing::Length,
-            (true, None) if self.request.version == Version::Http11 => Framing::Chunked,
-            (_, None) => Framing::Close,
-        };
-        let keep_alive = self.is_http
-            && self.request.keep_alive
-            && self.shard.timeouts.idle_s > 0
+        let has_length = head.length.is_some();
+        let framing = Framing::of(self.is_http, self.request.version, has_length, bodiless);
+        let keep_alive = self.shard.keeps(self.request, self.is_http)
             && framing != Framing::Close
             && progress.flags & flag::CUT == 0
-            && self.body_left.get() <= DRAIN_BYTES_MAX
-            && !self.shard.draining.get();
+            && self.body_left.get() <= DRAIN_BYTES_MAX;
         let mut date = self.shard.date.borrow_mut();
         // uWSGI: over its protocol the app's head goes out as it is.
         let added = Added {
@@ -132,11 +138,7 @@ impl Sending<'_> {
             date: (self.is_http && head.flags & flag::HAS_DATE == 0)
                 .then(|| date.line(self.arrived_us)),
             chunked: framing == Framing::Chunked,
-            connection: match (self.is_http, keep_alive, self.request.version) {
-                (false, ..) | (true, true, Version::Http11) => Connection::Unsaid,
-                (true, false, _) => Connection::Close,
-                (true, true, Version::Http10) => Connection::KeepAlive,
-            },
+            connection: Connection::of(self.is_http, keep_alive, self.request.version),
         };
         encode_head(&added, out);
         let sent = Sent {
@@ -270,7 +272,7 @@ impl Sending<'_> {
         result.map(drop)
     }
 
-    /// The worker died before it answered: its request costs a 502, which closes its connection.
+    /// The worker died before it answered: its request costs a 502, its connection lives on.
     async fn lost_worker(self) -> io::Result<Sent> {
         self.own(502, "Bad Gateway", "the worker that ran this request died").await
     }
@@ -281,7 +283,9 @@ impl Sending<'_> {
 
     async fn own(mut self, status: u16, reason: &str, detail: &str) -> io::Result<Sent> {
         self.out.clear();
-        refusal::write(status, reason, detail, self.is_http, self.out);
+        let keep_alive = self.shard.keeps(self.request, self.is_http) && self.body_left.get() == 0;
+        let connection = Connection::of(self.is_http, keep_alive, self.request.version);
+        refusal::write(status, reason, detail, connection, self.out);
         if self.request.is_head
             && let Some(end) = self.out.windows(4).position(|four| four == b"\r\n\r\n")
         {
@@ -289,6 +293,6 @@ impl Sending<'_> {
         }
         let bytes = self.out.len() as u64;
         self.flush().await?;
-        Ok(Sent { status, headers: 3, head_bytes: bytes, ..Sent::default() })
+        Ok(Sent { keep_alive, status, headers: 3, head_bytes: bytes, ..Sent::default() })
     }
 }

@@ -49,6 +49,17 @@ impl Stream {
     }
 }
 
+/// Makes one socket of its halves again; dropped, it is closed without a shutdown before.
+pub fn join(read: ReadHalf, write: WriteHalf) -> Option<Stream> {
+    match (read, write) {
+        (ReadHalf::Tcp(read), WriteHalf::Tcp(write)) => read.reunite(write).ok().map(Stream::Tcp),
+        (ReadHalf::Unix(read), WriteHalf::Unix(write)) => {
+            read.reunite(write).ok().map(Stream::Unix)
+        }
+        _ => None,
+    }
+}
+
 /// What a receive gave: the half and the buffer come back with it.
 pub struct Received {
     pub half: ReadHalf,

@@ -61,6 +61,7 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         // A worker that is stopped between clearing our sleep flag and ringing leaves us deaf to
         // the others: news are looked for without a bell now and then.
         shard.turn.raise();
+        shard.look_at_offered();
         if shard.draining.get() && shard.watches.len() == 0 {
             shard.ended.raise();
         }
@@ -123,6 +124,7 @@ fn act(
                 accepting.stop(shard);
             }
             shard.watches.end_idle();
+            shard.look_at_offered();
             let shard = Rc::clone(shard);
             monoio::spawn(async move {
                 // Accepts that were won just before the cancel come out in the next turns.

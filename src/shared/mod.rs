@@ -11,10 +11,16 @@ mod mailbox;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use mailbox::Mailbox;
 
 use crate::sys::{self, Sharing};
+
+/// Microseconds since the epoch.
+pub fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
 
 /// Places in a worker's row.
 pub mod worker {
@@ -68,6 +74,8 @@ pub mod shard {
     pub const THREAD_ID: usize = 7;
     /// Bytes sent to clients.
     pub const TX: usize = 8;
+    /// Answers that a worker sent by itself.
+    pub const OWN_SENDS: usize = 9;
     pub const WORDS: usize = 16;
 }
 

@@ -19,4 +19,4 @@ pub use call::Local;
 #[doc(hidden)] // For benches/python.rs.
 pub use environ::Builder;
 pub use environ::Fixed;
-pub use worker::{Loaded, Plan, STACK_BYTES, announce, epoch_seconds, report_load, run_threads};
+pub use worker::{Loaded, Plan, STACK_BYTES, announce, report_load, run_threads};

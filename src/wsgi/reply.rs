@@ -8,13 +8,19 @@ use std::ffi::CStr;
 use std::fs::File;
 
 use super::headers::{self, Framing};
-use crate::handoff::{Call, ResponseHead, flag};
+use crate::handoff::{Call, OwnSent, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
+use crate::request::Version;
+use crate::response::{Added, Connection, Date, encode_head, version_text};
+use crate::shared::now_us;
+use crate::sys;
 
 /// Bodies from this size on are handed to the shard as they are, when it shares our memory.
 const LARGE_BYTES: usize = 16 * 1024;
 /// uWSGI: `response-headers-limit`. A head must fit the slot's window with room to spare.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// A larger buffer of a response that was sent from here is given back.
+const OUT_BYTES_KEPT: usize = 64 * 1024;
 
 /// The state of the response.
 #[derive(Default)]
@@ -36,10 +42,54 @@ struct State {
     /// Body bytes that the app gave.
     written: u64,
     surplus: bool,
+    /// Bytes of the head in the output window.
+    head_len: usize,
+    /// A response that goes out from here.
+    out: Vec<u8>,
+    date: Date,
 }
 
 /// The Rust value behind `start_response` and `write`.
 pub struct Reply(RefCell<State>);
+
+impl State {
+    /// Sends a whole response from here, if the shard has lent the connection for that.
+    fn send(&mut self, call: &Call) -> bool {
+        let Framing { length, flags, .. } = self.framing;
+        let ends_by_length = length.is_some() || self.bodiless;
+        if !ends_by_length || !call.may_send() {
+            return false;
+        }
+        let is_11 = call.head().has(flag::HTTP_11);
+        let version = if is_11 { Version::Http11 } else { Version::Http10 };
+        let Some(fd) = call.take_send() else { return false };
+        let out = &mut self.out;
+        out.clear();
+        out.extend_from_slice(version_text(true, version));
+        call.take_back_output(self.head_len, out);
+        let added = Added {
+            length: length.filter(|_| flags & flag::LENGTH_KNOWN != 0),
+            date: (flags & flag::HAS_DATE == 0).then(|| self.date.line(call.arrived_us())),
+            chunked: false,
+            connection: Connection::of(true, true, version),
+        };
+        encode_head(&added, out);
+        let head_len = out.len();
+        call.take_back_output(usize::MAX, out);
+        let result = sys::send_now(fd, out);
+        let left = result.ok().map(|sent| &out[sent..]);
+        let sent = OwnSent {
+            head_bytes: head_len as u32,
+            body_bytes: (out.len() - head_len) as u32,
+            ended_us: now_us(),
+        };
+        call.end_send(sent, left);
+        if out.capacity() > OUT_BYTES_KEPT {
+            *out = Vec::new();
+        }
+        true
+    }
+}
 
 /// What became of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +226,7 @@ impl Reply {
             flags: state.framing.flags,
         };
         let bytes = std::mem::take(&mut state.head);
+        state.head_len = bytes.len();
         drop(state);
         let result = write_all(py, call, &bytes);
         call.set_head(head);
@@ -241,7 +292,8 @@ impl Reply {
 
     /// Ends the request: its head and its slot may not be used any more.
     pub fn finish(&self) {
-        if let Ok(call) = self.current() {
+        let Ok(call) = self.current() else { return };
+        if !self.0.borrow_mut().send(&call) {
             call.finish();
         }
     }

@@ -2,7 +2,7 @@
 //! (`serve`).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::app::{Boot, LoadError, Place};
 use super::call::Local;
@@ -13,7 +13,7 @@ use super::reply::Reply;
 use crate::api::{Facts, Module};
 use crate::handoff::{Handoff, Seat};
 use crate::python::{Exception, Home, Kept, Py, Thread, Type};
-use crate::shared::{Board, core, worker};
+use crate::shared::{Board, core, now_us, worker};
 
 /// How long an idle thread sleeps before it looks around by itself.
 const IDLE: Duration = Duration::from_secs(5);
@@ -97,14 +97,9 @@ pub fn announce(plan: &Plan, index: usize, incarnation: u32, loaded: &Loaded) {
     let row = plan.board.worker(index);
     row.set(worker::INCARNATION, u64::from(incarnation));
     row.set(worker::PID, u64::from(std::process::id()));
-    row.set(worker::LAST_SPAWN, epoch_seconds());
+    row.set(worker::LAST_SPAWN, now_us() / 1_000_000);
     row.set(worker::HAS_APP, u64::from(loaded.app.is_some()));
     row.add(worker::SPAWNS, 1);
-}
-
-/// Seconds since the epoch.
-pub fn epoch_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Serves requests on this thread until the worker is asked to leave.

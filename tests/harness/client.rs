@@ -195,6 +195,8 @@ impl Client {
                 self.buffer.extend_from_slice(&bytes[..count]);
                 Ok(count > 0)
             }
+            // A read with a time limit is not restarted when the machine suspends the process.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(Broken::Reset),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(Broken::TimedOut),
             Err(error) => Err(Broken::Malformed(error.to_string())),

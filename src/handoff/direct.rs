@@ -1,0 +1,162 @@
+//! A worker's own send: with a lone request the shard offers the connection's descriptor, and a
+//! worker that answers while nothing else waits sends by itself, which saves the shard a turn.
+//!
+//! The word is `descriptor 32 | stage 8`. Whoever moves it out of OFFERED owns the
+//! connection's sending side; the shard neither sends nor closes while a worker has it. Only
+//! between threads: a descriptor means nothing in another process.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+
+use super::call::{Call, flag};
+use super::ticket::Ticket;
+use super::{slot, window};
+
+const NONE: u64 = 0;
+const OFFERED: u64 = 1;
+const TAKEN: u64 = 2;
+/// Taken, and the shard wants to hear of the end.
+const WATCHED: u64 = 3;
+const SENT: u64 = 4;
+const BROKEN: u64 = 5;
+
+const STAGE: u64 = 0xff;
+
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnSend {
+    /// Nobody but the shard sends.
+    None,
+    /// A worker sends at this moment.
+    Running,
+    /// A worker answered; what the socket did not take waits in the output window.
+    Sent(OwnSent),
+    /// The connection broke.
+    Broken,
+}
+
+/// What a worker sent by itself, in bytes, and when it was done (microseconds since the epoch).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OwnSent {
+    pub head_bytes: u32,
+    pub body_bytes: u32,
+    pub ended_us: u64,
+}
+
+impl Ticket {
+    /// Offers a connection that lives on after this HTTP response, before the request is submitted.
+    /// False between processes.
+    pub fn offer(&self, fd: RawFd) -> bool {
+        let Some(direct) = self.region().direct(self.slot()) else { return false };
+        let Ok(fd) = u32::try_from(fd) else { return false };
+        direct.word.store(u64::from(fd) << 32 | OFFERED, Relaxed);
+        true
+    }
+
+    /// What a worker did with the offer. One that nobody has taken counts as none.
+    pub fn own_send(&self) -> OwnSend {
+        let Some(direct) = self.region().direct(self.slot()) else { return OwnSend::None };
+        match direct.word.load(Acquire) & STAGE {
+            TAKEN | WATCHED => OwnSend::Running,
+            SENT => {
+                let lens = direct.lens.load(Relaxed);
+                OwnSend::Sent(OwnSent {
+                    head_bytes: (lens >> 32) as u32,
+                    body_bytes: lens as u32,
+                    ended_us: direct.ended_us.load(Relaxed),
+                })
+            }
+            BROKEN => OwnSend::Broken,
+            _ => OwnSend::None,
+        }
+    }
+
+    /// Takes the offer back. False if a worker has taken it.
+    pub fn revoke(&self) -> bool {
+        let Some(direct) = self.region().direct(self.slot()) else { return true };
+        let word = direct.word.load(Relaxed);
+        word & STAGE == NONE
+            || (word & STAGE == OFFERED
+                && direct.word.compare_exchange(word, NONE, AcqRel, Acquire).is_ok())
+    }
+
+    /// Asks for news of the end of a send that a worker has begun. False if it is over.
+    pub fn watch_send(&self) -> bool {
+        let Some(direct) = self.region().direct(self.slot()) else { return false };
+        let word = direct.word.load(Relaxed);
+        match word & STAGE {
+            WATCHED => true,
+            TAKEN => {
+                let watched = word & !STAGE | WATCHED;
+                direct.word.compare_exchange(word, watched, AcqRel, Acquire).is_ok()
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the offer back, or waits for the one send(2) that does not block. After it the
+    /// descriptor may be closed.
+    pub fn end_offer(&self) {
+        while !self.revoke() && self.own_send() == OwnSend::Running {
+            crate::sys::yield_now();
+        }
+    }
+}
+
+impl Call {
+    /// Whether the connection was offered and nothing else wants this worker or the shard now.
+    pub fn may_send(&self) -> bool {
+        let Some(direct) = self.region().direct(self.slot()) else { return false };
+        let control = self.region().control(self.shard());
+        direct.word.load(Acquire) & STAGE == OFFERED
+            && control.head.0.load(Acquire) == control.tail.0.load(Acquire)
+            && control.asleep.0.load(Relaxed) == 1
+    }
+
+    /// Takes the offered connection for a response that is whole in the output window. Until
+    /// `end_send` the descriptor stays what it is.
+    pub fn take_send(&self) -> Option<RawFd> {
+        let direct = self.region().direct(self.slot())?;
+        let word = direct.word.load(Acquire);
+        let entry = self.entry();
+        let is_whole = entry.output.consumed.load(Relaxed) == 0
+            && entry.out_flags.load(Relaxed) & (flag::CUT | flag::FILE | flag::RAISED) == 0
+            && self.region().large_is_free(self.slot());
+        if word & STAGE != OFFERED || !is_whole {
+            return None;
+        }
+        let taken = word & !STAGE | TAKEN;
+        direct.word.compare_exchange(word, taken, AcqRel, Acquire).ok()?;
+        Some((word >> 32) as RawFd)
+    }
+
+    /// Moves up to `max` bytes of the output out of its window, behind `out`.
+    pub fn take_back_output(&self, max: usize, out: &mut Vec<u8>) {
+        let (first, second) = self.output_parts(max);
+        out.extend_from_slice(first);
+        out.extend_from_slice(second);
+        window::consume(&self.entry().output, first.len() + second.len());
+    }
+
+    /// Ends the own send and with it the request. `left` is what the socket did not take: the shard
+    /// sends it. None: the connection broke.
+    pub fn end_send(&self, sent: OwnSent, left: Option<&[u8]>) {
+        let Some(direct) = self.region().direct(self.slot()) else { return };
+        if let Some(left) = left {
+            // It came out of this window, so it fits.
+            self.write(left);
+        }
+        let lens = u64::from(sent.head_bytes) << 32 | u64::from(sent.body_bytes);
+        direct.lens.store(lens, Relaxed);
+        direct.ended_us.store(sent.ended_us, Relaxed);
+        let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
+        let _ = self.entry().state.compare_exchange(mine, done, AcqRel, Acquire);
+        let end = if left.is_some() { SENT } else { BROKEN };
+        let before = direct.word.swap(end, SeqCst);
+        // The shard looks at the word whenever the peer is heard of. It must hear from us if it
+        // waits for this end, or has bytes left to send.
+        if before & STAGE == WATCHED || left.is_none_or(|left| !left.is_empty()) {
+            self.publish();
+        }
+    }
+}

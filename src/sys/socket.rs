@@ -1,0 +1,131 @@
+//! Sockets: descriptors that travel, ends, and a send that does not wait.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+
+/// Sends `bytes` and, if given, a descriptor over a unix socket, as one message.
+///
+/// # Errors
+/// The kernel's (peer gone, buffer full).
+pub fn send_with_fd(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fd: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = fd.as_slice();
+    if !fds.is_empty() {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    let slices = [IoSlice::new(bytes)];
+    rustix::net::sendmsg(socket, &slices, &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Receives one message, and the descriptor that came with it.
+///
+/// # Errors
+/// The kernel's (`WouldBlock` on an empty non-blocking socket).
+pub fn receive_with_fd(
+    socket: BorrowedFd<'_>,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(bytes)];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let got = rustix::net::recvmsg(socket, &mut slices, &mut control, flags)?;
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    Ok((got.bytes, fd))
+}
+
+/// A pair of connected sockets that keep message boundaries.
+///
+/// # Errors
+/// The kernel's (too many files).
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Which half of a connection `shut` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    Read,
+    Write,
+    Both,
+}
+
+/// shutdown(2): pending reads of the connection then complete with 0. A dead peer is no error.
+pub fn shut(fd: RawFd, half: Half) {
+    let how = match half {
+        Half::Read => libc::SHUT_RD,
+        Half::Write => libc::SHUT_WR,
+        Half::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: no pointer is passed.
+    unsafe { libc::shutdown(fd, how) };
+}
+
+/// Makes close(2) reset the connection, which a peer can tell from its end.
+pub fn reset_at_close(fd: RawFd) {
+    // SAFETY: the descriptor is open while the caller borrows it here.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
+}
+
+/// Bytes that were received and not read yet.
+pub fn unread(fd: RawFd) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the call fills a local int.
+    unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut count) };
+    usize::try_from(count).unwrap_or(0)
+}
+
+/// Keeps `fd` from programs that a child executes.
+pub fn close_on_exec(fd: RawFd) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::ioctl(fd, libc::FIOCLEX) };
+}
+
+/// Bytes waiting in a listener's accept queue, if the kernel tells.
+pub fn accept_queue(fd: RawFd) -> u32 {
+    // SAFETY: all-zero is valid for tcp_info; the length passed is its size.
+    unsafe {
+        let mut info: libc::tcp_info = std::mem::zeroed();
+        let mut len = std::mem::size_of_val(&info) as libc::socklen_t;
+        let (to, level) = ((&raw mut info).cast(), libc::IPPROTO_TCP);
+        let result = libc::getsockopt(fd, level, libc::TCP_INFO, to, &raw mut len);
+        // For a listener the kernel puts the queue's length into tcpi_unacked.
+        if result == 0 { info.tcpi_unacked } else { 0 }
+    }
+}
+
+/// Sends what the kernel takes of `bytes` now, without waiting, and returns how much that was.
+///
+/// # Errors
+/// The kernel's (the peer is gone).
+pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: pointer and length are those of a slice that outlives the call.
+    let sent = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) };
+    match usize::try_from(sent) {
+        Ok(sent) => Ok(sent),
+        Err(_) => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            error => Err(error),
+        },
+    }
+}

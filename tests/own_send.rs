@@ -1,0 +1,133 @@
+//! Answers that a worker sends by itself: the same bytes, in the same order, and nothing lost.
+
+use crate::harness::{Mode, Server, eventually, for_each_mode};
+
+const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn server(mode: Mode, more: &[&str]) -> (Server, String) {
+    let mut args = vec!["--stats", "127.0.0.1:0"];
+    args.extend_from_slice(more);
+    let server = Server::http(mode, "all_by_path", &args);
+    let line = server.log.line("*** Stats server enabled on");
+    let address = line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned();
+    (server, address)
+}
+
+/// The sum of a counter over all shards.
+fn counter(address: &str, name: &str) -> u64 {
+    let stream = std::net::TcpStream::connect(address).unwrap();
+    let stats: serde_json::Value = serde_json::from_reader(stream).unwrap();
+    let shards = stats["shards"].as_array().unwrap();
+    shards.iter().map(|shard| shard[name].as_u64().unwrap()).sum()
+}
+
+#[test]
+fn a_lone_request_is_answered_by_the_worker_itself() {
+    for_each_mode(|mode| {
+        let (server, stats) = server(mode, &[]);
+        let mut client = server.connect();
+        for _ in 0..100 {
+            client.send(HELLO);
+            assert_eq!(client.response().text(), "hello");
+        }
+        let sends = counter(&stats, "worker_sends");
+        // Sockets are not passed to worker processes.
+        let expected = if mode.is_process() { 0..=0 } else { 50..=100 };
+        assert!(expected.contains(&sends), "{mode}: {sends} of 100");
+    });
+}
+
+#[test]
+fn the_last_request_of_a_silent_client_is_logged() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &[]);
+        let mut client = server.connect();
+        client.get("/hello?1");
+        client.get("/hello?2");
+        let line = server.log.line("GET /hello?2");
+        assert!(line.contains("req: 2/2]") && line.contains("generated 5 bytes"), "{line}");
+        let millis = line.split(" in ").nth(2).unwrap().split(' ').next().unwrap();
+        assert!(millis.parse::<u32>().unwrap() < 400, "the client's silence counts: {line}");
+        client.assert_open();
+    });
+}
+
+#[test]
+fn what_the_socket_does_not_take_at_once_follows_in_order() {
+    for_each_mode(|mode| {
+        let (server, stats) = server(mode, &[]);
+        let mut client = server.connect();
+        let requests = 60;
+        // 12 MB wait for a client that reads nothing before it has sent all its requests.
+        for number in 0..requests {
+            client.send(format!("GET /many_pieces/20/10000?{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        }
+        let sent = || counter(&stats, "requests");
+        eventually("the socket is full", || {
+            let before = sent();
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            before > 2 && sent() == before
+        });
+        for number in 0..requests {
+            let response = client.response();
+            assert_eq!(response.field("content-length"), Some("200000"));
+            for (piece, bytes) in response.body.chunks(10_000).enumerate() {
+                let mark = format!("{number}.{piece}.-");
+                assert!(bytes.starts_with(mark.as_bytes()), "{mark} is missing");
+            }
+        }
+        client.assert_open();
+    });
+}
+
+#[test]
+fn clients_that_break_off_cost_nobody_else() {
+    for_each_mode(|mode| {
+        let (server, _) = server(mode, &["--disable-logging"]);
+        let mut other = server.connect();
+        for round in 0..500 {
+            let mut client = server.connect();
+            client.send(HELLO);
+            match round % 4 {
+                0 => client.reset(),
+                1 => drop(client),
+                2 => assert_eq!(client.response().text(), "hello"),
+                _ => {
+                    client.send(HELLO);
+                    assert_eq!(client.response().text(), "hello");
+                    client.reset();
+                }
+            }
+            if round % 50 == 0 {
+                other.send(HELLO);
+                assert_eq!(other.response().text(), "hello");
+            }
+        }
+        other.assert_open();
+    });
+}
+
+#[test]
+fn a_pipeline_of_mixed_requests_keeps_its_order() {
+    for_each_mode(|mode| {
+        let server = Server::shared_with(mode, &["--disable-logging", "--threads", "2"]);
+        let mut client = server.connect();
+        for round in 0..50 {
+            let mut pipeline = String::new();
+            for part in 0..round % 7 + 1 {
+                let path = match part % 3 {
+                    0 => format!("/many_pieces/1/20?{round}.{part}"),
+                    1 => format!("/many_pieces/3/9000?{round}.{part}"),
+                    _ => format!("/many_pieces/1/40000?{round}.{part}"),
+                };
+                pipeline.push_str(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            }
+            client.send(pipeline);
+            for part in 0..round % 7 + 1 {
+                let response = client.response();
+                let mark = format!("{round}.{part}.0.-");
+                assert!(response.body.starts_with(mark.as_bytes()), "{mark} is missing");
+            }
+        }
+    });
+}
