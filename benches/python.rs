@@ -76,7 +76,7 @@ fn dispatch<'a>(request: &'a Request, head: &'a str) -> Dispatch<'a> {
 }
 
 fn build_environ(c: &mut Criterion, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat: &Seat) {
-    let mut builder = Builder::new(py, &plan.fixed, &py.none(), None);
+    let mut builder = Builder::new(py, &plan.fixed, &py.none(), &py.none(), None);
     let input = py.none();
     for (name, head) in HEADS {
         let request = parsed(head);

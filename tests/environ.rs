@@ -278,3 +278,94 @@ fn logs_what_is_asked_for_and_nothing_else() {
         assert!(!logged("/hello") && logged("/status/404") && logged("/raises/call"), "{log}");
     });
 }
+
+/// A small generator of numbers, the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// What the environ of a request with these fields must hold besides what all requests have.
+fn joined_fields(fields: &[(String, String)]) -> std::collections::BTreeMap<String, String> {
+    let mut expected = std::collections::BTreeMap::new();
+    for (name, value) in fields {
+        let key = format!("HTTP_{}", name.to_ascii_uppercase().replace('-', "_"));
+        let separator = if key == "HTTP_COOKIE" { "; " } else { "," };
+        expected
+            .entry(key)
+            .and_modify(|first: &mut String| *first = format!("{first}{separator}{value}"))
+            .or_insert(value.clone());
+    }
+    expected
+}
+
+fn own_fields(environ: &Value, prefix: &str) -> std::collections::BTreeMap<String, String> {
+    let fields = environ.as_object().unwrap().iter();
+    fields
+        .filter(|(key, _)| key.starts_with(prefix))
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned()))
+        .collect()
+}
+
+#[test]
+fn no_field_of_one_request_shows_in_the_next() {
+    for_each_mode(|mode| {
+        let server = Server::shared_with(mode, &["--disable-logging"]);
+        let mut client = server.connect();
+        let mut numbers = Numbers(1);
+        for round in 0..400 {
+            // A few names, names that want the same place, more names than the table holds; some
+            // of them twice.
+            let kind = round % 3;
+            let names = [4, 40, 4000][kind];
+            let mut fields = vec![("Host".to_owned(), "a".to_owned())];
+            for _ in 0..numbers.below(30) {
+                let name = match numbers.below(names) {
+                    0 => "Cookie".to_owned(),
+                    1 => "cOOKIE".to_owned(),
+                    number if kind == 1 => format!("X-C{number:03}C00CzC"),
+                    number => format!("X-{number}"),
+                };
+                fields.push((name, numbers.below(3).to_string()));
+            }
+            let lines: String =
+                fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            client.send(format!("GET /describe HTTP/1.1\r\n{lines}\r\n"));
+            let environ = client.response().json()["environ"].take();
+            assert_eq!(own_fields(&environ, "HTTP_"), joined_fields(&fields), "round {round}");
+            assert_eq!(environ.get("CONTENT_LENGTH"), None);
+        }
+    });
+}
+
+#[test]
+fn no_variable_of_one_request_shows_in_the_next() {
+    for_each_mode(|mode| {
+        let server = Server::shared_with(mode, &["--disable-logging"]);
+        let mut numbers = Numbers(2);
+        for round in 0..300 {
+            let kind = round % 3;
+            let names = [4, 40, 4000][kind];
+            let mut expected = std::collections::BTreeMap::new();
+            let mut own: Vec<(String, String)> = Vec::new();
+            for _ in 0..numbers.below(30) {
+                let number = numbers.below(names);
+                let name = match kind {
+                    1 => format!("V_C{number:03}C00CzC"),
+                    _ => format!("V_{number}"),
+                };
+                let value = numbers.below(3).to_string();
+                expected.insert(name.clone(), value.clone());
+                own.push((name, value));
+            }
+            let own: Vec<_> = own.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let environ =
+                ask(&server, &packet(0, &vars("GET", "/describe", &own))).json()["environ"].take();
+            assert_eq!(own_fields(&environ, "V_"), expected, "round {round}");
+        }
+    });
+}

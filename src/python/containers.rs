@@ -45,6 +45,15 @@ impl<'py> Dict<'py> {
         }
     }
 
+    /// Takes an item out, if it is there.
+    pub fn remove(&self, key: &Object<'py>) {
+        // SAFETY: attached, both live.
+        let result = unsafe { ffi::PyDict_DelItem(self.0.as_ptr(), key.as_ptr()) };
+        if result != 0 {
+            drop(Exception::fetch(self.0.py()));
+        }
+    }
+
     /// Sets the item of a key that is given as text.
     pub fn set_text(&self, key: &str, value: &Object<'py>) {
         self.set(&self.0.py().interned(key), value);

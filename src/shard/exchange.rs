@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -61,13 +61,12 @@ impl News<'_> {
 }
 
 /// Polls the receiving and the sending side until the sending side is done. Both see the news.
+/// They are pinned where they were made: they are large, and moving them would cost a copy each.
 async fn together<T>(
     news: &News<'_>,
-    receiving: impl Future<Output = ()>,
-    sending: impl Future<Output = T>,
+    mut receiving: Pin<&mut impl Future<Output = ()>>,
+    mut sending: Pin<&mut impl Future<Output = T>>,
 ) -> T {
-    let mut receiving = pin!(receiving);
-    let mut sending = pin!(sending);
     let mut receiving_done = false;
     std::future::poll_fn(|cx| {
         while news.signal.poll(cx).is_ready() {
@@ -195,7 +194,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         keeps: request.keep_alive && is_http,
     };
     let sent = {
-        let sending = respond::Sending {
+        let mut sending = respond::Sending {
             shard: &shard,
             writer: &mut connection.writer,
             fd: connection.fd,
@@ -208,8 +207,9 @@ pub(super) async fn serve<F: Future<Output = Received>>(
             is_http,
             arrived_us,
         };
-        let receive = receiving.stream(&mut rest, &left, held.ticket(), &news);
-        together(&news, receive, sending.respond()).await
+        let receive = pin!(receiving.stream(&mut rest, &left, held.ticket(), &news));
+        let respond = pin!(sending.respond());
+        together(&news, receive, respond).await
     };
     let Ok(sent) = sent else { return Next::Close };
     shard.row.bump(place::TX, sent.head_bytes + sent.body_bytes);

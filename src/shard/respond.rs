@@ -56,7 +56,7 @@ pub(super) struct Sending<'c> {
 
 impl Sending<'_> {
     /// Sends the whole response. An error is a connection that broke.
-    pub(super) async fn respond(mut self) -> io::Result<Sent> {
+    pub(super) async fn respond(&mut self) -> io::Result<Sent> {
         let mut has_yielded = false;
         let (head, progress) = loop {
             let seen = self.news.seen();
@@ -101,7 +101,7 @@ impl Sending<'_> {
     }
 
     /// The worker has sent the answer by itself; what the socket did not take then is sent here.
-    async fn sent_by_worker(mut self, own: OwnSent) -> io::Result<Sent> {
+    async fn sent_by_worker(&mut self, own: OwnSent) -> io::Result<Sent> {
         self.shard.row.bump(place::OWN_SENDS, 1);
         let progress = self.ticket.progress();
         let head = progress.head.unwrap_or_default();
@@ -273,15 +273,15 @@ impl Sending<'_> {
     }
 
     /// The worker died before it answered: its request costs a 502, its connection lives on.
-    async fn lost_worker(self) -> io::Result<Sent> {
+    async fn lost_worker(&mut self) -> io::Result<Sent> {
         self.own(502, "Bad Gateway", "the worker that ran this request died").await
     }
 
-    async fn no_answer(self) -> io::Result<Sent> {
+    async fn no_answer(&mut self) -> io::Result<Sent> {
         self.own(500, "Internal Server Error", "").await
     }
 
-    async fn own(mut self, status: u16, reason: &str, detail: &str) -> io::Result<Sent> {
+    async fn own(&mut self, status: u16, reason: &str, detail: &str) -> io::Result<Sent> {
         self.out.clear();
         let keep_alive = self.shard.keeps(self.request, self.is_http) && self.body_left.get() == 0;
         let connection = Connection::of(self.is_http, keep_alive, self.request.version);

@@ -59,6 +59,7 @@ impl<'l> Local<'l> {
         let errors = py.import("sys")?.attribute(&py.interned("stderr"))?;
         let threads = plan.board.threads();
         let fixed = Fixed { core: (threads > 1).then(|| seat.thread()), ..plan.fixed.clone() };
+        let no_body = loaded.classes.input.instance(py, Input::empty()).into_object();
         let maker = loaded.classes.maker.as_ref().map(|maker| maker.get(py));
         Ok(Local {
             loaded,
@@ -68,9 +69,9 @@ impl<'l> Local<'l> {
             thread: seat.thread(),
             strict: plan.strict,
             lone: threads == 1,
-            builder: Builder::new(py, &fixed, &errors, maker),
+            builder: Builder::new(py, &fixed, &errors, &no_body, maker),
             reply: Responder::new(py, loaded, plan.strict)?,
-            no_body: loaded.classes.input.instance(py, Input::empty()).into_object().keep(),
+            no_body: no_body.keep(),
             close: py.interned("close").keep(),
         })
     }

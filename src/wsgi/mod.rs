@@ -10,6 +10,7 @@ mod file_wrapper;
 mod headers;
 mod input;
 mod reply;
+mod template;
 mod worker;
 
 pub use crate::api::{Facts, UWSGI_VERSION};
