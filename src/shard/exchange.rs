@@ -139,13 +139,11 @@ pub(super) struct Waiter {
     waker: Waker,
 }
 
-/// Waits for a free slot: as many requests as there are slots run or queue already.
-async fn reserve(shard: &Rc<Shard>) -> Held {
-    let nobody_waits = shard.slotless.borrow().is_empty();
-    let free = if nobody_waits { shard.queue.borrow_mut().reserve() } else { None };
-    let given = Rc::new(Cell::new(free));
+/// Queues up for a slot.
+async fn wait_for_slot(shard: &Rc<Shard>) -> Ticket {
+    let given = Rc::new(Cell::new(None));
     let mut waits = false;
-    let ticket = std::future::poll_fn(|cx| {
+    std::future::poll_fn(|cx| {
         if let Some(ticket) = given.take() {
             return Poll::Ready(ticket);
         }
@@ -155,7 +153,17 @@ async fn reserve(shard: &Rc<Shard>) -> Held {
         }
         Poll::Pending
     })
-    .await;
+    .await
+}
+
+/// Waits for a free slot: as many requests as there are slots run or queue already.
+async fn reserve(shard: &Rc<Shard>) -> Held {
+    let nobody_waits = shard.slotless.borrow().is_empty();
+    let free = if nobody_waits { shard.queue.borrow_mut().reserve() } else { None };
+    let ticket = match free {
+        Some(ticket) => ticket,
+        None => wait_for_slot(shard).await,
+    };
     // News of the slot's last request are none of ours.
     shard.news_of(ticket.slot()).take();
     Held { shard: Rc::clone(shard), ticket: Some(ticket) }

@@ -7,7 +7,7 @@ use crate::handoff::Ticket;
 use crate::log::{RequestLine, write_request_line};
 use crate::proto::uwsgi;
 use crate::request::{Fields, Range, Request, Version};
-use crate::shared::{now_us, worker};
+use crate::shared::{now_us, shard as place, worker};
 
 /// Variables that an HTTP request has beside its header fields.
 const OWN_VARS: usize = 10;
@@ -21,7 +21,6 @@ pub(super) fn write(
     sent: &Sent,
     arrived_us: u64,
 ) {
-    let total = shard.board.count_request();
     let logging = &shard.logging;
     let wanted = logging.all
         || (logging.status_4xx && (400..500).contains(&sent.status))
@@ -35,8 +34,10 @@ pub(super) fn write(
         row.add(worker::TX, sent.head_bytes + sent.body_bytes);
     }
     if !wanted {
+        shard.row.bump(place::DONE, 1);
         return;
     }
+    let total = shard.board.count_request();
     let mut head = shard.take_buffer();
     ticket.copy_head(request.head_len, &mut head);
     let var = |name: &[u8]| -> Range {

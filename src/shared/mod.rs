@@ -76,6 +76,8 @@ pub mod shard {
     pub const TX: usize = 8;
     /// Answers that a worker sent by itself.
     pub const OWN_SENDS: usize = 9;
+    /// Requests that ended here without being counted for the whole server.
+    pub const DONE: usize = 10;
     pub const WORDS: usize = 16;
 }
 
@@ -168,13 +170,18 @@ impl Board {
         self.row(start + index * shard::WORDS, shard::WORDS)
     }
 
-    /// Counts one request of the whole server and returns its number.
+    /// Counts one request of the whole server and returns its number. All shards write this word:
+    /// only for a line that tells the number.
     pub fn count_request(&self) -> u64 {
-        self.words[TOTAL].fetch_add(1, Relaxed) + 1
+        self.words[TOTAL].fetch_add(1, Relaxed) + 1 + self.uncounted()
     }
 
     /// Requests of the whole server so far.
     pub fn total(&self) -> u64 {
-        self.words[TOTAL].load(Relaxed)
+        self.words[TOTAL].load(Relaxed) + self.uncounted()
+    }
+
+    fn uncounted(&self) -> u64 {
+        (0..self.shards).map(|index| self.shard(index).get(shard::DONE)).sum()
     }
 }

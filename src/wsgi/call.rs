@@ -168,6 +168,11 @@ impl<'l> Local<'l> {
             return self.send_items(py, reply, std::slice::from_ref(result));
         }
         if let Some(count) = result.sequence_len() {
+            if count == 1
+                && let Some(only) = result.item(0)
+            {
+                return self.send_items(py, reply, std::slice::from_ref(&only));
+            }
             let items: Vec<_> = (0..count).filter_map(|index| result.item(index)).collect();
             return self.send_items(py, reply, &items);
         }

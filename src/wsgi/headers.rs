@@ -88,24 +88,32 @@ fn write_field(
     let Some(value_bytes) = value.as_latin1() else {
         return Err(type_error("http header value must be a latin-1 string", value));
     };
-    if name_bytes.is_empty() || !name_bytes.iter().all(|&b| is_token(b)) {
+    if name_bytes.is_empty() || !all_are(name_bytes, TOKEN) {
         return Err(value_error("http header name is not a token", name));
     }
-    // RFC 9110, 5.5: no CR, LF or NUL; other controls but HT have no business there either.
-    if value_bytes.iter().any(|&b| (b < b' ' && b != b'\t') || b == 0x7f) {
+    if !all_are(value_bytes, VALUE) {
         return Err(value_error("http header value holds a control character", value));
     }
-    match name_bytes.len() {
-        2 | 4 | 7 | 10 | 14 | 17..=19
+    // Most names are none of those that mean something to us: length and first letter tell.
+    match (name_bytes.len(), name_bytes[0] | 0x20) {
+        (2 | 7, b't')
+        | (4, b'd')
+        | (7, b'u')
+        | (10, b'c' | b'k')
+        | (14, b'c')
+        | (17, b't')
+        | (18 | 19, b'p')
             if special(name, name_bytes, value, value_bytes, strict, framing)? == Keep::No =>
         {
             return Ok(());
         }
         _ => {}
     }
+    let value = trim(value_bytes);
+    head.reserve(name_bytes.len() + value.len() + 4);
     head.extend_from_slice(name_bytes);
     head.extend_from_slice(b": ");
-    head.extend_from_slice(trim(value_bytes));
+    head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");
     framing.headers += 1;
     Ok(())
@@ -180,15 +188,49 @@ fn warn_hop_by_hop(name: &Object<'_>) {
 }
 
 fn trim(value: &[u8]) -> &[u8] {
+    // Most need none.
+    if let [first, .., last] = value
+        && *first > b' '
+        && *last > b' '
+    {
+        return value;
+    }
     let blank = |b: &u8| *b == b' ' || *b == b'\t';
     let start = value.iter().position(|b| !blank(b)).unwrap_or(value.len());
     let end = value.iter().rposition(|b| !blank(b)).map_or(start, |last| last + 1);
     &value[start..end]
 }
 
-fn is_token(byte: u8) -> bool {
-    // RFC 9110, 5.6.2.
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// What a byte may be part of.
+const TOKEN: u8 = 1;
+const VALUE: u8 = 2;
+
+/// For each byte: RFC 9110, 5.6.2 says what is a token; 5.5 forbids CR, LF and NUL in a value, and
+/// other controls but HT have no business there either.
+static BYTES: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_alphanumeric() {
+            kinds[byte] |= TOKEN;
+        }
+        if (b >= b' ' && b != 0x7f) || b == b'\t' {
+            kinds[byte] |= VALUE;
+        }
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut index = 0;
+    while index < others.len() {
+        kinds[others[index] as usize] |= TOKEN;
+        index += 1;
+    }
+    kinds
+};
+
+fn all_are(bytes: &[u8], kind: u8) -> bool {
+    bytes.iter().fold(kind, |kinds, &byte| kinds & BYTES[usize::from(byte)]) != 0
 }
 
 /// The reason phrase of a status code (IANA's registry).
