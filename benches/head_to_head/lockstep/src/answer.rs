@@ -6,8 +6,10 @@ pub enum Progress {
     Partial {
         bytes_min: usize,
     },
+    /// The first `len` bytes are the answer.
     Whole {
         connection_lives: bool,
+        len: usize,
     },
     Wrong(&'static str),
 }
@@ -34,16 +36,17 @@ pub fn judge(bytes: &[u8], ended: bool, expected: Option<&[u8]>) -> Progress {
     };
     match framing {
         Framing::Length(length) if body.len() < length => partial(head_end + 4 + length, ended),
-        Framing::Length(length) if body.len() > length => {
-            Progress::Wrong("more bytes than Content-Length")
+        Framing::Length(length) => {
+            whole(&body[..length], expected, connection_lives, head_end + 4 + length)
         }
-        Framing::Length(_) => whole(body, expected, connection_lives),
         Framing::Chunked => match join_chunks(body) {
-            Ok(Some(joined)) => whole(&joined, expected, connection_lives),
+            Ok(Some((joined, len))) => {
+                whole(&joined, expected, connection_lives, head_end + 4 + len)
+            }
             Ok(None) => partial(bytes.len() + 1, ended),
             Err(why) => Progress::Wrong(why),
         },
-        Framing::UntilClose if ended => whole(body, expected, false),
+        Framing::UntilClose if ended => whole(body, expected, false, bytes.len()),
         Framing::UntilClose => Progress::Partial { bytes_min: bytes.len() + 1 },
     }
 }
@@ -52,10 +55,10 @@ fn partial(bytes_min: usize, ended: bool) -> Progress {
     if ended { Progress::Wrong("it ends early") } else { Progress::Partial { bytes_min } }
 }
 
-fn whole(body: &[u8], expected: Option<&[u8]>, connection_lives: bool) -> Progress {
+fn whole(body: &[u8], expected: Option<&[u8]>, connection_lives: bool, len: usize) -> Progress {
     match expected {
         Some(expected) if expected != body => Progress::Wrong("the body is another"),
-        _ => Progress::Whole { connection_lives },
+        _ => Progress::Whole { connection_lives, len },
     }
 }
 
@@ -81,8 +84,9 @@ fn read_head(head: &[u8], lives_by_default: bool) -> Result<(Framing, bool), &'s
     Ok((framing, lives))
 }
 
-/// The body, or nothing while chunks are missing. Trailers are not expected.
-fn join_chunks(bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+/// The body and the bytes that it took, or nothing while chunks are missing. Trailers are not
+/// expected.
+fn join_chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     let mut body = Vec::new();
     let mut rest = bytes;
     loop {
@@ -100,11 +104,7 @@ fn join_chunks(bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
         body.extend_from_slice(&data[..size]);
         rest = &data[size + 2..];
         if size == 0 {
-            return if rest.is_empty() {
-                Ok(Some(body))
-            } else {
-                Err("bytes after the last chunk")
-            };
+            return Ok(Some((body, bytes.len() - rest.len())));
         }
     }
 }
@@ -117,29 +117,42 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    const LIVES: Progress = Progress::Whole { connection_lives: true };
-    const ENDS: Progress = Progress::Whole { connection_lives: false };
-
     fn judged(bytes: &str, ended: bool) -> Progress {
         judge(bytes.as_bytes(), ended, Some(b"hello"))
     }
 
+    /// The whole of `bytes` is an answer, after which the connection lives or not.
+    fn is_whole(bytes: &str, ended: bool, lives: bool) -> bool {
+        judged(bytes, ended) == Progress::Whole { connection_lives: lives, len: bytes.len() }
+    }
+
     #[test]
     fn takes_an_answer_of_each_framing() {
-        assert_eq!(judged("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false), LIVES);
+        assert!(is_whole("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false, true));
         let chunked =
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
-        assert_eq!(judged(chunked, false), LIVES);
-        assert_eq!(judged("HTTP/1.1 200 OK\r\n\r\nhello", true), ENDS);
+        assert!(is_whole(chunked, false, true));
+        assert!(is_whole("HTTP/1.1 200 OK\r\n\r\nhello", true, false));
     }
 
     #[test]
     fn sees_that_the_connection_ends() {
         let head = "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n";
-        assert_eq!(judged(&format!("{head}\r\nhello"), false), ENDS);
-        assert_eq!(judged(&format!("{head}Connection: Keep-Alive\r\n\r\nhello"), false), LIVES);
+        assert!(is_whole(&format!("{head}\r\nhello"), false, false));
+        assert!(is_whole(&format!("{head}Connection: Keep-Alive\r\n\r\nhello"), false, true));
         let close = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(judged(close, false), ENDS);
+        assert!(is_whole(close, false, false));
+    }
+
+    #[test]
+    fn leaves_the_next_answer_alone() {
+        for first in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ] {
+            let progress = judged(&format!("{first}HTTP/1.1 200 OK\r\n"), false);
+            assert_eq!(progress, Progress::Whole { connection_lives: true, len: first.len() });
+        }
     }
 
     #[test]
@@ -164,10 +177,8 @@ mod tests {
         for wrong in [
             "HTTP/1.1 500 No\r\nContent-Length: 5\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhellO",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!",
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell",
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhello",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhello\r\n0\r\n\r\n",
         ] {
             assert!(matches!(judged(wrong, false), Progress::Wrong(_)), "{wrong:?}");

@@ -61,10 +61,12 @@ impl Connection {
         let stream = match address {
             Address::Tcp(address) => TcpStream::connect(address).and_then(|stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
                 Ok(OwnedFd::from(stream))
             }),
             Address::Unix(path) => UnixStream::connect(path).and_then(|stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
                 Ok(OwnedFd::from(stream))
             }),
         };
@@ -108,41 +110,71 @@ impl Connection {
 
     pub fn send(&mut self, request: &[u8]) -> Result<(), Failure> {
         let stream = self.stream.as_ref().expect("BUG: send on a closed connection");
-        // SAFETY: the request lives through the call, and its length is given.
-        let sent = unsafe {
-            libc::send(
-                stream.as_raw_fd(),
-                request.as_ptr().cast(),
-                request.len(),
-                libc::MSG_NOSIGNAL,
-            )
-        };
-        if sent < 0 {
-            return Err(failure(io::Error::last_os_error()));
+        let mut rest = request;
+        while !rest.is_empty() {
+            // SAFETY: the request lives through the call, and its length is given.
+            let sent = unsafe {
+                libc::send(stream.as_raw_fd(), rest.as_ptr().cast(), rest.len(), libc::MSG_NOSIGNAL)
+            };
+            if sent < 0 {
+                return Err(failure(io::Error::last_os_error()));
+            }
+            rest = &rest[sent as usize..];
         }
-        // A request of less than 1 KiB on an empty socket goes in whole.
-        if sent as usize == request.len() { Ok(()) } else { Err(Failure::Wrong("a short send")) }
+        Ok(())
     }
 
-    /// Reads one whole answer, and the close after it where one is due.
-    pub fn receive(&mut self, reader: &mut Reader, new_each: bool) -> Result<(), Failure> {
+    /// Reads `count` whole answers, and the close after the last where one is due.
+    pub fn receive(
+        &mut self,
+        reader: &mut Reader,
+        count: usize,
+        new_each: bool,
+    ) -> Result<(), Failure> {
         let mut filled = 0;
+        for left in (0..count).rev() {
+            filled = self.receive_one(reader, filled, left, new_each)?;
+        }
+        Ok(())
+    }
+
+    /// Reads one whole answer of which `filled` bytes are here; `left` more are to come. Returns
+    /// how many bytes of the next are here.
+    fn receive_one(
+        &mut self,
+        reader: &mut Reader,
+        mut filled: usize,
+        left: usize,
+        new_each: bool,
+    ) -> Result<usize, Failure> {
+        let mut judge_first = filled > 0;
         let mut bytes_min = 1;
-        let (lives, ended) = loop {
-            let got = self.fill(reader, filled)?;
-            filled += got;
-            if got == 0 && filled == 0 {
-                return Err(Failure::Closed);
+        let (lives, ended, len) = loop {
+            let mut ended = false;
+            if !std::mem::take(&mut judge_first) {
+                let got = self.fill(reader, filled)?;
+                filled += got;
+                ended = got == 0;
+                if ended && filled == 0 {
+                    return Err(Failure::Closed);
+                }
+                if !ended && filled < bytes_min {
+                    continue;
+                }
             }
-            if got != 0 && filled < bytes_min {
-                continue;
-            }
-            match answer::judge(&reader.buffer[..filled], got == 0, reader.expected) {
+            match answer::judge(&reader.buffer[..filled], ended, reader.expected) {
                 Progress::Partial { bytes_min: next } => bytes_min = next,
-                Progress::Whole { connection_lives } => break (connection_lives, got == 0),
+                Progress::Whole { connection_lives, len } => break (connection_lives, ended, len),
                 Progress::Wrong(why) => return Err(Failure::Wrong(why)),
             }
         };
+        if left == 0 && len < filled {
+            return Err(Failure::Wrong("bytes after the answer"));
+        }
+        if left > 0 && !lives {
+            return Err(Failure::Wrong("it closes between pipelined requests"));
+        }
+        reader.buffer.copy_within(len..filled, 0);
         if new_each || !lives {
             if !ended {
                 self.expect_close(reader)?;
@@ -151,7 +183,7 @@ impl Connection {
         }
         self.answered += 1;
         self.answered_here += 1;
-        Ok(())
+        Ok(filled - len)
     }
 
     fn expect_close(&self, reader: &mut Reader) -> Result<(), Failure> {

@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if options.show {
+        let shown = io::stdout().write_all(&request::bytes(&options));
+        return if shown.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     if let Err(error) = settle_on_core(options.core) {
         eprintln!("lockstep: cannot settle on core {}: {error}", options.core);
         return ExitCode::FAILURE;
@@ -88,7 +92,7 @@ impl<'o> Load<'o> {
     fn new(options: &'o Options) -> Self {
         Self {
             options,
-            request: request::bytes(options),
+            request: request::bytes(options).repeat(options.pipeline),
             connections: (0..options.connections).map(|_| Connection::default()).collect(),
             reader: Reader::new(&options.expected),
             tally: Tally::default(),
@@ -112,7 +116,11 @@ impl<'o> Load<'o> {
             for index in 0..self.connections.len() {
                 if self.connections[index].is_open() {
                     match self.receive(index) {
-                        Ok(()) => self.tally.answered(self.connections[index].sent_at),
+                        Ok(()) => {
+                            for _ in 0..self.options.pipeline {
+                                self.tally.answered(self.connections[index].sent_at);
+                            }
+                        }
                         Err(failure) => self.fail(index, failure),
                     }
                 }
@@ -141,13 +149,14 @@ impl<'o> Load<'o> {
     }
 
     fn receive(&mut self, index: usize) -> Result<(), Failure> {
+        let (count, close) = (self.options.pipeline, self.options.close);
         let connection = &mut self.connections[index];
-        match connection.receive(&mut self.reader, self.options.close) {
+        match connection.receive(&mut self.reader, count, close) {
             // The server closed after its last answer, and the request crossed the close.
             Err(Failure::Closed) if connection.answered_here > 0 => {
                 self.send_anew(index)?;
                 let connection = &mut self.connections[index];
-                connection.receive(&mut self.reader, self.options.close)
+                connection.receive(&mut self.reader, count, close)
             }
             received => received,
         }

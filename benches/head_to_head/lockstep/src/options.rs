@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub const USAGE: &str = "usage: lockstep --addr 127.0.0.1:PORT|unix:PATH [--connections K] \
-    [--seconds S] [--core C] [--headers 1|13] [--close] [--path /] [--expect FILE] \
-    [--warmup S] [--paced]";
+    [--seconds S] [--core C] [--headers 1|13] [--close] [--path /] [--body FILE] [--pipeline N] \
+    [--expect FILE] [--warmup S] [--paced] [--show]";
 
 pub enum Address {
     Tcp(SocketAddr),
@@ -24,6 +24,12 @@ pub struct Options {
     /// A new connection for each request.
     pub close: bool,
     pub path: String,
+    /// The request's body: with one the request is a POST.
+    pub body: Option<Vec<u8>>,
+    /// Requests that are sent together on a connection, in one write.
+    pub pipeline: usize,
+    /// Only print the bytes of the request.
+    pub show: bool,
     /// The body that each answer must have, byte for byte; none is checked without it.
     pub expected: Option<Vec<u8>>,
     /// Give up beyond this many: the run is worth nothing.
@@ -50,6 +56,9 @@ impl Options {
             headers: Headers::One,
             close: false,
             path: "/".into(),
+            body: None,
+            pipeline: 1,
+            show: false,
             expected: None,
             errors_max: 1000,
         };
@@ -71,17 +80,19 @@ impl Options {
                         other => return Err(format!("--headers: expected 1 or 13, got {other}")),
                     }
                 }
-                "--expect" => {
-                    let file = value()?;
-                    let body = std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?;
-                    options.expected = Some(body);
-                }
+                "--show" => options.show = true,
+                "--pipeline" => options.pipeline = number(&name, &value()?)?,
+                "--body" => options.body = Some(read_file(value()?)?),
+                "--expect" => options.expected = Some(read_file(value()?)?),
                 other => return Err(format!("unknown option {other}")),
             }
         }
         options.address = address.ok_or("--addr is missing")?;
-        if options.connections == 0 {
-            return Err("--connections: expected at least 1".into());
+        if options.connections == 0 || options.pipeline == 0 {
+            return Err("--connections, --pipeline: expected at least 1".into());
+        }
+        if options.pipeline > 1 && options.close {
+            return Err("--pipeline: with --close nobody would answer the second request".into());
         }
         Ok(options)
     }
@@ -95,6 +106,10 @@ fn parse_address(text: &str) -> Result<Address, String> {
             .map(Address::Tcp)
             .map_err(|_| format!("--addr: expected 127.0.0.1:PORT or unix:PATH, got {text}")),
     }
+}
+
+fn read_file(path: String) -> Result<Vec<u8>, String> {
+    std::fs::read(&path).map_err(|error| format!("{path}: {error}"))
 }
 
 fn number(name: &str, text: &str) -> Result<usize, String> {

@@ -14,7 +14,8 @@ const BROWSER: &str = "Cache-Control: max-age=0\r\n\
     Accept-Language: en-GB,en;q=0.9,de;q=0.7\r\n\
     Cookie: sessionid=0123456789abcdef0123456789abcdef; csrftoken=fedcba9876543210\r\n";
 
-/// The bytes of one request. `--close` adds `Connection: close`: a second header to `--headers 1`.
+/// The bytes of one request. `--close` adds `Connection: close`, a body its length: a header more
+/// than `--headers` says.
 pub fn bytes(options: &Options) -> Vec<u8> {
     let host = match &options.address {
         Address::Tcp(address) => address.to_string(),
@@ -27,7 +28,13 @@ pub fn bytes(options: &Options) -> Vec<u8> {
     };
     let browser = if options.headers == Headers::Thirteen { BROWSER } else { "" };
     let path = &options.path;
-    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{connection}{browser}\r\n").into_bytes()
+    let (method, length) = match &options.body {
+        Some(body) => ("POST", format!("Content-Length: {}\r\n", body.len())),
+        None => ("GET", String::new()),
+    };
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{connection}{browser}{length}\r\n");
+    [head.as_bytes(), options.body.as_deref().unwrap_or_default()].concat()
 }
 
 #[cfg(test)]
@@ -48,5 +55,15 @@ mod tests {
             assert!(request.ends_with("\r\n\r\n"));
             assert_eq!(request.lines().count() - 2, lines, "{args}");
         }
+    }
+
+    #[test]
+    fn posts_a_body_with_its_length() {
+        let args = ["--addr", "127.0.0.1:80"].map(String::from).into_iter();
+        let mut options = Options::from_args(args).unwrap();
+        options.body = Some(b"a=1".to_vec());
+        let request = String::from_utf8(bytes(&options)).unwrap();
+        assert!(request.starts_with("POST / HTTP/1.1\r\n"));
+        assert!(request.ends_with("Content-Length: 3\r\n\r\na=1"));
     }
 }
