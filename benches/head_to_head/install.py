@@ -1,6 +1,9 @@
-"""Makes what a run needs: the generator, and virtual environments with the peers in them."""
+"""Makes what a run needs: the generator, the files, Debian's tools, and virtual environments with
+the peers in them."""
 
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +11,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+CACHE = ROOT / ".cache" / "head_to_head"
+# apps/file.py and the static cases serve them.
+FILES = {"64k.bin": 64 * 1024, "1m.bin": 1024 * 1024}
 
 
 def build_generator() -> Path:
@@ -23,6 +29,31 @@ def build(crate: Path, name: str) -> Path:
         check=True,
     )
     return target / "release" / name
+
+
+def make_files() -> Path:
+    folder = CACHE / "files"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, size in FILES.items():
+        if not (folder / name).exists():
+            (folder / name).write_bytes(random.Random(size).randbytes(size))
+    return folder
+
+
+def need_tool(tool: str, package: str) -> None:
+    """RuntimeError says that a tool is not there and cannot be had."""
+    if shutil.which(tool) or shutil.which(tool, path="/usr/sbin"):
+        return
+    apt_install(package)
+    if not (shutil.which(tool) or shutil.which(tool, path="/usr/sbin")):
+        raise RuntimeError(f"{tool} is missing: install {package}")
+
+
+def apt_install(package: str) -> None:
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"apt-get install {package}", file=sys.stderr, flush=True)
+        subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
+        subprocess.run(["apt-get", "install", "-y", "-qq", package], capture_output=True)
 
 
 def say_loudly(text: str) -> None:
@@ -47,7 +78,7 @@ class Pythons:
             )
 
     def venv(self, minor: str) -> Path:
-        venv = ROOT / ".cache" / "head_to_head" / f"venv-{minor}"
+        venv = CACHE / f"venv-{minor}"
         if not (venv / "bin" / "python").exists():
             subprocess.run([self.found[minor], "-m", "venv", venv], check=True)
         return venv
@@ -59,34 +90,44 @@ class Pythons:
 
     def install(self, peer) -> tuple[str, Path]:
         """The Python that the peer runs on and its venv; RuntimeError says why there is none."""
+        if peer.nginx:
+            need_tool("nginx", "nginx")
         if not peer.install:
             return self.wanted, self.venv(self.wanted)
         reasons = []
         for minor in self.in_order():
-            venv = self.venv(minor)
-            if self.version(venv, peer.install):
-                return minor, venv
-            # Only what has to be built needs the header, and only once.
-            need_header(peer)
-            print(f"installing {peer.install} for Python {minor}", file=sys.stderr, flush=True)
-            pip = subprocess.run(
-                [venv / "bin" / "python", "-m", "pip", "install", "--quiet",
-                 "--disable-pip-version-check", peer.install],
-                capture_output=True, text=True,
-            )  # fmt: skip
-            if pip.returncode == 0:
-                if minor != self.wanted:
-                    say_loudly(f"{peer.name} does not build for {self.wanted}: it runs on {minor}")
-                return minor, venv
-            last = pip.stderr.strip().splitlines()[-1:] or ["no reason given"]
-            reasons.append(f"Python {minor}: {last[0]}")
-        raise RuntimeError(f"{peer.install} does not install ({'; '.join(reasons)})")
+            if not all(self.version(self.venv(minor), package) for package in peer.install):
+                # Only what has to be built needs the header, and only once.
+                need_header(peer)
+                if why := self.pip(minor, peer.install):
+                    reasons.append(f"Python {minor}: {why}")
+                    continue
+            if minor != self.wanted:
+                say_loudly(f"{peer.name} does not build for {self.wanted}: it runs on {minor}")
+            return minor, self.venv(minor)
+        raise RuntimeError(f"{peer.install[0]} does not install ({'; '.join(reasons)})")
+
+    def require(self, minor: str, package: str) -> None:
+        """Puts what an app needs beside the peer; RuntimeError says why it is not there."""
+        if not self.version(self.venv(minor), package) and (why := self.pip(minor, (package,))):
+            raise RuntimeError(f"{package} does not install for Python {minor}: {why}")
+
+    def pip(self, minor: str, packages: tuple[str, ...]) -> str:
+        """Installs; says why it could not."""
+        print(f"installing {' '.join(packages)} for Python {minor}", file=sys.stderr, flush=True)
+        pip = subprocess.run(
+            [self.venv(minor) / "bin" / "python", "-m", "pip", "install", "--quiet",
+             "--disable-pip-version-check", *packages],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        return "" if pip.returncode == 0 else (pip.stderr.strip().splitlines() or ["no reason"])[-1]
 
     @staticmethod
     def version(venv: Path, package: str) -> str:
         code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+        name = re.split("[<>=]", package)[0]
         asked = subprocess.run(
-            [venv / "bin" / "python", "-c", code, package], capture_output=True, text=True
+            [venv / "bin" / "python", "-c", code, name], capture_output=True, text=True
         )
         return asked.stdout.strip()
 
@@ -100,11 +141,7 @@ def need_header(peer) -> None:
     def is_there() -> bool:
         return subprocess.run(probe, input=text, text=True, capture_output=True).returncode == 0
 
-    if is_there():
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print(f"apt-get install {peer.debian}", file=sys.stderr, flush=True)
-        subprocess.run(["apt-get", "update", "-qq"], capture_output=True)
-        subprocess.run(["apt-get", "install", "-y", "-qq", peer.debian], capture_output=True)
     if not is_there():
-        raise RuntimeError(f"{peer.header} is missing: install {peer.debian}")
+        apt_install(peer.debian)
+        if not is_there():
+            raise RuntimeError(f"{peer.header} is missing: install {peer.debian}")

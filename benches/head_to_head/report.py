@@ -1,4 +1,4 @@
-"""Writes a run down: raw.csv's columns, summary.md, README.md and the index of bench-results/."""
+"""Writes a run down: raw.csv's columns, README.md and the index of bench-results/."""
 
 import csv
 import datetime
@@ -8,19 +8,23 @@ import re
 import shlex
 import statistics
 import subprocess
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from tables import BASELINES, FLOOR, OWN, Peer
+import summary
+from cells import NOISY, Cells
+from peers import BASELINES, DIRECT, PEERS, Peer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Rounds from which on a figure may be quoted.
+ROUNDS_TO_QUOTE = 7
 
 COLUMNS = [
-    "round", "case", "peer", "cpu_us_per_request", "requests_per_second", "p50_us", "p99_us",
-    "p999_us", "pss_kib", "switched_in_per_request", "requests", "seconds", "errors", "hung",
-    "reconnects", "cpu_ns", "cpu_source", "processes", "threads", "load_average", "time",
-    "failure",
+    "round", "case", "peer", "cpu_us_per_request", "user_us_per_request",
+    "system_us_per_request", "requests_per_second", "p50_us", "p99_us", "p999_us", "pss_kib",
+    "idle_kib_each", "idle_kept", "switched_in_per_request", "requests", "seconds", "errors",
+    "hung", "reconnects", "cpu_ns", "cpu_source", "processes", "threads", "load_average", "time",
+    "failure", "untimed",
 ]  # fmt: skip
 
 
@@ -47,9 +51,16 @@ class About:
         self.peers, self.left_out = peers, left_out
         self.start = datetime.datetime.now(datetime.UTC)
 
+    def title(self) -> str:
+        text = self.question.replace("-", " ")
+        return text[:1].upper() + text[1:]
+
+    def commit_short(self) -> str:
+        return self.commit.split(",")[0]
+
 
 def shown(argv: list[str]) -> list[str]:
-    """Paths as they are seen from the repository: another machine has others."""
+    """Paths as seen from the repository, or their last part: other machines have others."""
     return [
         re.sub(r"^(--[a-z]+=)?(/.*)", lambda found: (found[1] or "") + relative(found[2]), word)
         for word in argv
@@ -57,7 +68,8 @@ def shown(argv: list[str]) -> list[str]:
 
 
 def relative(path: str) -> str:
-    return os.path.relpath(path, ROOT)
+    inside = os.path.relpath(path, ROOT)
+    return os.path.basename(path) if inside.startswith("..") else inside
 
 
 def first_line(command: list) -> str:
@@ -65,7 +77,7 @@ def first_line(command: list) -> str:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return (ended.stdout.strip().splitlines() or [""])[0]
+    return ((ended.stdout + ended.stderr).strip().splitlines() or [""])[0]
 
 
 def new_folder(out: Path, question: str) -> Path:
@@ -83,159 +95,51 @@ def new_folder(out: Path, question: str) -> Path:
 
 
 def write(folder: Path, about: About, cases: list) -> bool:
-    """Writes what raw.csv says; false, and nothing, when it says nothing."""
+    """Writes what raw.csv says; false, and no more than that, when nothing was measured."""
     with (folder / "raw.csv").open(newline="") as file:
-        cells = Cells(list(csv.DictReader(file)))
+        cells = Cells(list(csv.DictReader(file)), cases)
     if not cells.rows:
         return False
-    (folder / "summary.md").write_text(summary(cells, about, cases))
+    # An interrupted run has fewer rounds than were asked for.
+    about.rounds = max(int(row["round"]) for row in cells.rows)
+    summary.write(folder, cells, about, cases)
     answer = headline(cells)
     (folder / "README.md").write_text(readme(cells, about, " ".join([answer, *details(cells)])))
     index(folder, answer)
     return True
 
 
-class Cells:
-    """The measurements by case and peer, without the failed ones."""
-
-    def __init__(self, rows: list[dict]):
-        self.rows = rows
-        self.failed = [row for row in rows if row["failure"]]
-        self.by_cell = defaultdict(list)
-        for row in rows:
-            if not row["failure"]:
-                self.by_cell[row["case"], row["peer"]].append(row)
-        self.cases = list(dict.fromkeys(row["case"] for row in rows))
-        self.peers = list(dict.fromkeys(row["peer"] for row in rows))
-
-    def values(self, case: str, peer: str | None, column: str) -> list[float]:
-        return [float(row[column]) for row in self.by_cell.get((case, peer), [])]
-
-    def median(
-        self, case: str, peer: str | None, column: str = "cpu_us_per_request"
-    ) -> float | None:
-        values = self.values(case, peer, column)
-        return statistics.median(values) if values else None
-
-    def ratio(self, case: str, peer: str, base: str | None) -> float | None:
-        own, other = self.median(case, peer), self.median(case, base)
-        return own / other if own and other else None
-
-    def best_peer(self, case: str) -> str | None:
-        # The floor is no server: nobody can choose it.
-        others = [peer for peer in self.peers if peer != FLOOR.name]
-        peers = [peer for peer in others if not peer.startswith(OWN)]
-        peers = [peer for peer in peers if self.median(case, peer)]
-        return min(peers, key=lambda peer: self.median(case, peer), default=None)
-
-    def spreads(self) -> list[float]:
-        """(highest - lowest) / median of each cell."""
-        found = []
-        for case, peer in self.by_cell:
-            values = self.values(case, peer, "cpu_us_per_request")
-            if len(values) > 1:
-                found.append((max(values) - min(values)) / statistics.median(values))
-        return sorted(found)
-
-
-def summary(cells: Cells, about: About, cases: list) -> str:
-    rounds = sorted({int(row["round"]) for row in cells.rows})
-    lines = [
-        f"# {sentence_case(about.question)}: summary",
-        "",
-        "Written by `benches/head_to_head/run.py` from `raw.csv`."
-        f" Medians of {len(rounds)} interleaved rounds of {about.seconds} s.",
-        "A case is named by: connections kept or closed after each request, how many at a time,"
-        " request headers (h), workers (w); server and generator on the same core, or apart.",
-        "",
-        "## Server CPU per request, us",
-        "",
-        table_head(["case", *cells.peers, *(f"{own} x best peer" for own in owns(cells))]),
-    ]
-    for case in cells.cases:
-        found = [cells.median(case, peer) for peer in cells.peers]
-        best = min((cpu for cpu in found if cpu), default=None)
-        shown_cells = [bold(us(cpu), cpu is not None and cpu == best) for cpu in found]
-        for own in owns(cells):
-            shown_cells.append(times(cells.ratio(case, own, cells.best_peer(case))))
-        lines.append(f"| {case} | {' | '.join(shown_cells)} |")
-    for name, why in about.left_out.items():
-        lines += ["", f"**Not measured: {name}: {why}**"]
-    for case in cases:
-        if case.name in cells.cases:
-            lines += ["", f"## {case.name}", "", *detail(cells, case)]
-    if cells.failed:
-        lines += ["", "## Failed measurements", ""]
-        for row in cells.failed:
-            lines.append(f"- round {row['round']}, {row['case']}, {row['peer']}: {row['failure']}")
-    return "\n".join(lines) + "\n"
-
-
-def detail(cells: Cells, case) -> list[str]:
-    lines = [
-        f"App `{case.app}`, {case.connections} connection{'s' * (case.connections > 1)}"
-        f" {'each closed after one request' if case.close else 'kept'}, {case.headers} request"
-        f" header{'s' * (case.headers > 1)}, {case.workers} worker{'s' * (case.workers > 1)} of"
-        f" {case.threads} thread{'s' * (case.threads > 1)}, cores: {case.cores}.",
-        "",
-        table_head(
-            ["server", "CPU us/req (lowest-highest)", *(f"x {base}" for base in BASELINES),
-             "req/s", "p50 us", "p99 us", "p99.9 us", "PSS MiB", "switched in per req",
-             "reconnects per req"]
-        ),
-    ]  # fmt: skip
-    for peer in cells.peers:
-        cpu = cells.values(case.name, peer, "cpu_us_per_request")
-        if not cpu:
-            lines.append(f"| {peer} | {' | '.join(['-'] * (8 + len(BASELINES)))} |")
-            continue
-
-        def median(column: str, name: str = peer) -> float:
-            return cells.median(case.name, name, column)
-
-        ratios = [times(cells.ratio(case.name, peer, base)) for base in BASELINES]
-        requests = max(median("requests"), 1)
-        lines.append(
-            f"| {peer} | {us(statistics.median(cpu))} ({us(min(cpu))}-{us(max(cpu))}) |"
-            f" {' | '.join(ratios)} | {median('requests_per_second'):.0f} |"
-            f" {median('p50_us'):.0f} | {median('p99_us'):.0f} | {median('p999_us'):.0f} |"
-            f" {median('pss_kib') / 1024:.1f} | {median('switched_in_per_request'):.2f} |"
-            f" {median('reconnects') / requests:.2g} |"
-        )
-    return lines
-
-
 def headline(cells: Cells) -> str:
     """The answer in one plain sentence."""
+    cases = [case for case in cells.cases if cells.figure_of[case] == "cpu_us_per_request"]
     parts = []
-    for own in owns(cells):
+    for own in main_rows(cells):
         ratios = []
         for base in BASELINES:
-            found = [ratio for case in cells.cases if (ratio := cells.ratio(case, own, base))]
+            found = [ratio for case in cases if (ratio := cells.ratio(case, own, base))]
             if found:
-                ratios.append(f"{times(statistics.median(found))} x {base}'s")
+                count = f"{len(found)} case{'s' * (len(found) > 1)}"
+                ratios.append(f"{times(statistics.median(found))} x {base}'s ({count})")
         if ratios:
             parts.append(f"{own} takes {' and '.join(ratios)} server CPU per request")
     if parts:
-        count = len(cells.cases)
-        return f"{', '.join(parts)} (median of {count} case{'s' * (count > 1)})."
-    case = next((case for case in cells.cases if "keep-64-" in case), cells.cases[0])
-    order = [(cells.median(case, peer), peer) for peer in cells.peers]
-    order = [f"{peer} {us(cpu)} us" for cpu, peer in sorted(o for o in order if o[0])]
-    why = "has nothing to be compared with" if owns(cells) else "was not measured"
-    return f"uwring {why}; server CPU per request in {case}: {', '.join(order) or 'none'}."
+        return f"{'; '.join(parts)} (median of the cases)."
+    case = cells.cases[0] if cells.cases else ""
+    order = [(cells.median(case, peer), peer) for peer in cells.peers] if case else []
+    order = [f"{peer} {value:.4g}" for value, peer in sorted(o for o in order if o[0])]
+    return f"{cells.figure_of[case] if case else 'nothing'} in {case}: {', '.join(order) or '-'}."
 
 
-def owns(cells: Cells) -> list[str]:
-    """The rows of uwring that were measured."""
-    rows = [peer for peer in cells.peers if peer.startswith(OWN)]
-    return [peer for peer in rows if any(cells.median(case, peer) for case in cells.cases)]
+def main_rows(cells: Cells) -> list[str]:
+    """The rows of uwring that are in most cases, or those that there are."""
+    main = [peer.name for peer in PEERS if peer.groups == DIRECT]
+    return [own for own in cells.owns() if own in main] or cells.owns()
 
 
 def details(cells: Cells) -> list[str]:
     """The same by the best peer of each case, the bad news included."""
     sentences = []
-    for own in owns(cells):
+    for own in main_rows(cells):
         best = {case: cells.best_peer(case) for case in cells.cases}
         ratios = {
             case: ratio
@@ -262,9 +166,8 @@ def details(cells: Cells) -> list[str]:
                 f" ({times(ratios[case])} x {best[case]})."
             )
     if cells.failed:
-        count = len(cells.failed)
         sentences.append(
-            f"{count} of {len(cells.rows)} measurements failed and are not in this."
+            f"{len(cells.failed)} of {len(cells.rows)} measurements failed and are not in this."
         )
     return sentences
 
@@ -281,19 +184,26 @@ def readme(cells: Cells, about: About, answer: str) -> str:
             "; (highest - lowest) / median over the rounds of a cell:"
             f" {statistics.median(spreads):.0%} in the median cell,"
             f" {spreads[int(len(spreads) * 0.9)]:.0%} at the 90th percentile,"
-            f" {spreads[-1]:.0%} in the worst"
+            f" {spreads[-1]:.0%} in the worst;"
+            f" {sum(spread > NOISY for spread in spreads)} of {len(spreads)} cells are marked"
         )
     lines = [
-        f"# {sentence_case(about.question)}",
+        f"# {about.title()}",
         "",
         answer,
         "",
+    ]
+    if about.rounds < ROUNDS_TO_QUOTE:
+        lines += [f"**A trial: {about.rounds} rounds are too few to be quoted.**", ""]
+    lines += [
         f"- **Question**: {about.question}",
         f"- **Commit**: {about.commit or 'unknown'}",
         f"- **Command**: `{about.command}`",
         f"- **When**: {about.start:%Y-%m-%d %H:%M} UTC; {about.rounds} interleaved rounds of"
         f" {about.seconds} s each after {about.warmup} s of warm-up",
         f"- **Machine**: {machine()}",
+        f"- **Mitigations**: {mitigations()}",
+        f"- **Tools**: {tools()}",
         f"- **Noise**: {noise}",
         "",
         "The figures are in [summary.md](summary.md), each measurement in [raw.csv](raw.csv); the"
@@ -301,12 +211,18 @@ def readme(cells: Cells, about: About, answer: str) -> str:
         "",
         "## Versions and commands",
         "",
-        "| server | version | Python | command | remark |\n|---|---|---|---|---|",
+        "| server | version | Python | command | without, with a request log | remark |",
+        "|---|---|---|---|---|---|",
     ]
     for peer in about.peers:
         row = peer.row
         version = peer.version or "unknown"
-        lines.append(f"| {row.name} | {version} | {peer.minor} | `{row.command}` | {row.note} |")
+        log = f"`{row.quiet or ' '}`, `{row.logged or ' '}`" if "{log}" in row.command else ""
+        before = f" `{row.nginx}`" if row.nginx else ""
+        lines.append(
+            f"| {row.name} | {version} | {peer.minor} | `{row.command}` | {log} |"
+            f" {row.note}{before} |"
+        )
     for name, why in about.left_out.items():
         lines += ["", f"**Not measured: {name}: {why}**"]
     return "\n".join(lines) + "\n"
@@ -322,6 +238,30 @@ def machine() -> str:
     )
 
 
+def mitigations() -> str:
+    """What the kernel does against faults of the processor: it costs in each system call."""
+    folder = Path("/sys/devices/system/cpu/vulnerabilities")
+    found = []
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        state = file.read_text().strip()
+        if state != "Not affected":
+            found.append(f"{file.name}: {state}")
+    return "; ".join(found) or "none are listed"
+
+
+def tools() -> str:
+    asked = {
+        "wrk": ["wrk", "--version"],
+        "nginx": ["nginx", "-v"],
+        "rustc": ["rustc", "--version"],
+        "cc": ["cc", "--version"],
+    }
+    lines = {name: first_line(command) for name, command in asked.items()}
+    # wrk says more than its version.
+    lines["wrk"] = " ".join(lines["wrk"].split()[:2])
+    return ", ".join(line or f"no {name}" for name, line in lines.items())
+
+
 def index(folder: Path, answer: str) -> None:
     """One line for each folder; the lines of others stay as they are."""
     path = folder.parent / "README.md"
@@ -335,29 +275,11 @@ def index(folder: Path, answer: str) -> None:
 
 
 def scrubbed(text: str) -> str:
-    """What others said, without the paths and addresses of this machine."""
+    """What others said, without the paths and addresses of this machine, in one line."""
     for path in (str(ROOT), str(Path.home())):
         text = text.replace(path + "/", "")
-    return re.sub(r"\w+://\S+", "(address)", text)
+    return " ".join(re.sub(r"\w+://\S+", "(address)", text).split())[:400]
 
 
-def sentence_case(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def table_head(names: list[str]) -> str:
-    return f"| {' | '.join(names)} |\n|---|{'--:|' * (len(names) - 1)}"
-
-
-def us(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if value < 100 else f"{value:.1f}"
-
-
-def times(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.2f}"
-
-
-def bold(text: str, is_best: bool) -> str:
-    return f"**{text}**" if is_best else text
+def times(ratio: float) -> str:
+    return f"{ratio:.2f}"

@@ -7,7 +7,6 @@ import subprocess
 import time
 from pathlib import Path
 
-READY_SECONDS = 15
 STOP_SECONDS = 3
 
 
@@ -16,34 +15,32 @@ class Failed(Exception):
 
 
 class Server:
-    def __init__(self, command: list[str], folder: Path, port: int, log: Path):
+    """A server and, if there is one, the nginx before it. Clients use `port`."""
+
+    def __init__(self, port: int, log: Path):
         self.port = port
         self.log = log
+        self.log.write_bytes(b"")
+        self.started: list[subprocess.Popen] = []
+
+    def start(self, command: list[str], folder: Path) -> None:
         env = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("PYTHON", "UWSGI", "UWRING", "GRANIAN", "GUNICORN"))
         }
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+        with self.log.open("ab") as output:
+            self.started.append(
+                subprocess.Popen(
+                    command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output,
+                    stderr=subprocess.STDOUT, start_new_session=True,
+                )  # fmt: skip
+            )
 
-    def wait_until_ready(self, path: str, expected: bytes) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        why = "nobody listens"
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise Failed(f"it ended with {self.process.returncode}: {self.last_words()}")
-            try:
-                if ask(self.port, path, expected):
-                    return
-                why = "the answer is another"
-            except OSError as error:
-                why = str(error)
-            time.sleep(0.02)
-        raise Failed(f"not ready after {READY_SECONDS} s: {why}: {self.last_words()}")
+    def must_run(self) -> None:
+        for process in self.started:
+            if process.poll() is not None:
+                raise Failed(f"it ended with {process.returncode}: {self.last_words()}")
 
     def last_words(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -54,12 +51,13 @@ class Server:
 
     def processes(self) -> set[tuple[int, str]]:
         """The process tree, each with its start time: its session, and all descendants."""
+        roots = {process.pid for process in self.started}
         parents, started, found = {}, {}, set()
         for entry in os.listdir("/proc"):
             if entry.isdigit() and (fields := stat_of(int(entry))):
                 pid = int(entry)
                 parents[pid], started[pid] = int(fields[1]), fields[19]
-                if self.process.pid in (pid, int(fields[3])):
+                if roots & {pid, int(fields[3])}:
                     found.add(pid)
         while more := {pid for pid, parent in parents.items() if parent in found} - found:
             found |= more
@@ -88,13 +86,15 @@ class Server:
 
     def stop(self) -> None:
         seen = self.processes()
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        # nginx first: nobody is left to ask the server for more.
+        for process in reversed(self.started):
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
         # Workers may outlive their parent.
         deadline = time.monotonic() + 0.5
         while (left := self.left_of(seen)) and time.monotonic() < deadline:
@@ -120,42 +120,35 @@ class Usage:
         # On-CPU ns and times switched in, by thread; and by process the user and system time,
         # which holds those of ended threads and of children that were waited for.
         self.threads: dict[tuple[int, str], tuple[int, int]] = {}
-        self.ticks: dict[int, int] = {}
+        self.user: dict[int, int] = {}
+        self.system: dict[int, int] = {}
         for pid in pids:
             if fields := stat_of(pid):
-                self.ticks[pid] = sum(int(field) for field in fields[11:15])
+                self.user[pid] = int(fields[11]) + int(fields[13])
+                self.system[pid] = int(fields[12]) + int(fields[14])
             for task in tasks(pid):
                 words = read(f"/proc/{pid}/task/{task}/schedstat").split()
                 if words:
                     self.threads[pid, task] = int(words[0]), int(words[2])
 
-    def since(self, before: "Usage") -> tuple[int, int, str]:
-        """CPU ns, times switched in, and which clock told the CPU.
+    def since(self, before: "Usage") -> tuple[int, float, int, str]:
+        """CPU ns, the user's share of it, times switched in, and which clock told the CPU.
 
         schedstat is exact, but a thread takes its own to the grave: when one has ended, the ticks
-        (10 ms) of its process tell instead.
+        (10 ms) of its process tell instead, or those of the process that waited for it. Only the
+        ticks tell user from system time.
         """
         switches = sum(count for _, count in self.threads.values())
         switches -= sum(count for _, count in before.threads.values())
+        user = sum(self.user.values()) - sum(before.user.values())
+        system = sum(self.system.values()) - sum(before.system.values())
+        share = user / (user + system) if user + system > 0 else 0.0
         if before.threads.keys() <= self.threads.keys():
             ns = sum(ns for ns, _ in self.threads.values())
-            return ns - sum(ns for ns, _ in before.threads.values()), switches, "schedstat"
-        ticks = sum(self.ticks.values()) - sum(before.ticks.values())
-        return ticks * 1_000_000_000 // os.sysconf("SC_CLK_TCK"), switches, "ticks"
-
-
-def ask(port: int, path: str, expected: bytes) -> bool:
-    """Makes one request; tells whether the answer ends as it should."""
-    with socket.create_connection(("127.0.0.1", port), 2) as connection:
-        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-        connection.sendall(request.encode())
-        answer = b""
-        while piece := connection.recv(65536):
-            answer += piece
-            # Not every server closes when asked to.
-            if answer.endswith(b"\r\n\r\n" + expected):
-                return True
-        return False
+            ns -= sum(ns for ns, _ in before.threads.values())
+            return ns, share, switches, "schedstat"
+        ns = (user + system) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        return ns, share, switches, "ticks"
 
 
 def free_port() -> int:
