@@ -14,11 +14,11 @@ newest = $(find_python) | tail -n 1
 target = $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve install uninstall check test bench docs clean
+.PHONY: help build serve install uninstall check test bench bench-compare docs clean
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf 'make %-14s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo 'PYTHONS=all or PYTHONS="3.11 3.13" chooses the Pythons of build, serve, install and test.'
 
@@ -87,6 +87,11 @@ test: check build ## All checks and tests, with each Python of PYTHONS
 bench: build ## Compare uwring with its peers (BENCH=--quick for a first look)
 	@read -r minor python < <($(newest)); \
 	"$$python" benches/head_to_head/run.py --python "$$minor" $(BENCH)
+
+bench-compare: ## Compare the criterion benches with the baseline (BENCH=--instructions: callgrind)
+	@read -r minor python < <($(newest)); \
+	export PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor"; \
+	"$$python" benches/compare.py $(BENCH)
 
 docs: ## Write the generated pages anew
 	CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new

@@ -9,32 +9,42 @@ use uwring::response::{Added, Connection, encode_head};
 const APP_LINES: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n";
 const DATE: &str = "Date: Sun, 22 Nov 2026 18:28:18 GMT\r\n";
 
-fn head(criterion: &mut Criterion) {
+type Bench<'b> = &'b mut dyn FnMut(&str, &mut dyn FnMut());
+
+/// Hands each piece to `bench` with its name; `instructions.rs` counts the same pieces.
+pub fn pieces(bench: Bench) {
+    head(bench);
+    chunk(bench);
+}
+
+fn head(bench: Bench) {
     let added =
         Added { length: None, date: Some(DATE), chunked: false, connection: Connection::Unsaid };
     let mut out = Vec::with_capacity(512);
-    criterion.bench_function("encode/head of a kept connection", |bencher| {
-        bencher.iter(|| {
-            out.clear();
-            out.extend_from_slice(black_box(APP_LINES));
-            encode_head(black_box(&added), &mut out);
-            black_box(out.len())
-        });
+    bench("encode/head of a kept connection", &mut || {
+        out.clear();
+        out.extend_from_slice(black_box(APP_LINES));
+        encode_head(black_box(&added), &mut out);
+        black_box(out.len());
     });
     assert_eq!(out, [APP_LINES, DATE.as_bytes(), b"\r\n"].concat());
 }
 
-fn chunk(criterion: &mut Criterion) {
+fn chunk(bench: Bench) {
     let mut out = Vec::with_capacity(64);
-    criterion.bench_function("encode/size of a chunk", |bencher| {
-        bencher.iter(|| {
-            out.clear();
-            chunked::encode_size(black_box(65_536), &mut out);
-            black_box(out.len())
-        });
+    bench("encode/size of a chunk", &mut || {
+        out.clear();
+        chunked::encode_size(black_box(65_536), &mut out);
+        black_box(out.len());
     });
     assert_eq!(out, b"10000\r\n");
 }
 
-criterion_group!(benches, head, chunk);
+fn criterion(c: &mut Criterion) {
+    pieces(&mut |name, piece| {
+        c.bench_function(name, |b| b.iter(&mut *piece));
+    });
+}
+
+criterion_group!(benches, criterion);
 criterion_main!(benches);

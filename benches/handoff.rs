@@ -92,18 +92,24 @@ fn dispatch(request: &Request) -> Dispatch<'_> {
     }
 }
 
-fn cross(c: &mut Criterion) {
+type Bench<'b> = &'b mut dyn FnMut(&str, &mut dyn FnMut());
+
+/// Hands each piece to `bench` with its name; `instructions.rs` counts the same pieces.
+pub fn pieces(bench: Bench) {
     for (name, sharing) in [("threads", Sharing::Threads), ("processes", Sharing::Processes)] {
         let mut crossing = Crossing::new(sharing);
         for count in [1, 64] {
-            let mut group = c.benchmark_group(format!("crossing between {name}"));
-            group.throughput(criterion::Throughput::Elements(count as u64));
-            group
-                .bench_function(format!("in flight: {count}"), |b| b.iter(|| crossing.pass(count)));
-            group.finish();
+            let name = format!("crossing between {name}, in flight: {count}");
+            bench(&name, &mut || crossing.pass(count));
         }
     }
 }
 
-criterion_group!(benches, cross);
+fn criterion(c: &mut Criterion) {
+    pieces(&mut |name, piece| {
+        c.bench_function(name, |b| b.iter(&mut *piece));
+    });
+}
+
+criterion_group!(benches, criterion);
 criterion_main!(benches);

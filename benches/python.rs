@@ -75,7 +75,9 @@ fn dispatch<'a>(request: &'a Request, head: &'a str) -> Dispatch<'a> {
     }
 }
 
-fn build_environ(c: &mut Criterion, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat: &Seat) {
+type Bench<'b> = &'b mut dyn FnMut(&str, &mut dyn FnMut());
+
+fn build_environ(bench: Bench, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat: &Seat) {
     let mut builder = Builder::new(py, &plan.fixed, &py.none(), &py.none(), None);
     let input = py.none();
     for (name, head) in HEADS {
@@ -84,7 +86,7 @@ fn build_environ(c: &mut Criterion, py: Py<'_>, plan: &Plan, queue: &mut Queue, 
         queue.submit(&ticket, &dispatch(&request, head));
         let call = seat.claim().expect("a request waits");
         let mut build = || builder.build(py, &call, &call.head(), black_box(&input));
-        c.bench_function(&format!("environ, headers: {name}"), |b| b.iter(&mut build));
+        bench(&format!("environ, headers: {name}"), &mut || drop(black_box(build())));
         let host = build().get(&py.str("HTTP_HOST")).map(|host| host.to_text());
         assert!(host.is_some_and(|host| head.contains(&format!("Host: {host}\r\n"))));
         call.finish();
@@ -92,7 +94,7 @@ fn build_environ(c: &mut Criterion, py: Py<'_>, plan: &Plan, queue: &mut Queue, 
     }
 }
 
-fn call_app(c: &mut Criterion, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat: &Seat) {
+fn call_app(bench: Bench, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat: &Seat) {
     let (loaded, error) = Loaded::new(py, plan, 1).ok().expect("an interpreter that is prepared");
     assert!(error.is_none(), "the app is loaded: {}", error.map(|e| e.text).unwrap_or_default());
     let mut local = Local::new(py, plan, seat, &loaded).ok().expect("the thread's own objects");
@@ -111,11 +113,12 @@ fn call_app(c: &mut Criterion, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat:
             assert!(out.ends_with(b"Hello World"));
             queue.release(&ticket);
         };
-        c.bench_function(&format!("call of a tiny app, headers: {name}"), |b| b.iter(&mut call));
+        bench(&format!("call of a tiny app, headers: {name}"), &mut call);
     }
 }
 
-fn worker(c: &mut Criterion) {
+/// Hands each piece to `bench` with its name; `instructions.rs` counts the same pieces.
+pub fn pieces(bench: Bench) {
     let executable = option_env!("UWRING_BASE_PYTHON").unwrap_or("python3").to_owned();
     let config = Config { executable, argv: vec!["bench".to_owned()] };
     let runtime = Runtime::start(&config).expect("a Python that starts");
@@ -123,10 +126,16 @@ fn worker(c: &mut Criterion) {
     let mut queue = Queue::new(plan.handoff, 0, vec![0]);
     let seat = Seat::new(plan.handoff, 0, 0, 1);
     runtime.main().attach(|py| {
-        build_environ(c, py, &plan, &mut queue, &seat);
-        call_app(c, py, &plan, &mut queue, &seat);
+        build_environ(bench, py, &plan, &mut queue, &seat);
+        call_app(bench, py, &plan, &mut queue, &seat);
     });
 }
 
-criterion_group!(benches, worker);
+fn criterion(c: &mut Criterion) {
+    pieces(&mut |name, piece| {
+        c.bench_function(name, |b| b.iter(&mut *piece));
+    });
+}
+
+criterion_group!(benches, criterion);
 criterion_main!(benches);
