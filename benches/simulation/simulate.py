@@ -99,9 +99,7 @@ def summary(rows: list[dict], out: Path) -> list[str]:
         ):
             name = f"{service}-w{workers}-over-{over}.svg"
             series = {
-                rule: [
-                    (row[over], row["p99_wait_ms"]) for row in pick(**own, **fixed, rule=rule)
-                ]
+                rule: [(row[over], row["p99_wait_ms"]) for row in pick(**own, **fixed, rule=rule)]
                 for rule in RULES
             }
             chart = curves.lines(f"{what}, {title}: p99 wait", axis, "p99 wait, ms", series)
@@ -116,18 +114,17 @@ def summary(rows: list[dict], out: Path) -> list[str]:
     lines.append(head(["service", "connections", *names]))
     for service, connections in itertools.product(SERVICES, CONNECTIONS):
         own = dict(service=service, cores=64, load=0.7, workers_per_shard=1)
-        found = [
-            pick(**own, connections_per_shard=connections, rule=rule)[0] for rule in RULES
-        ]
+        found = [pick(**own, connections_per_shard=connections, rule=rule)[0] for rule in RULES]
         lines.append(f"| {service} | {connections} | {' | '.join(map(waits, found))} |")
     return lines
 
 
 def waits(row: dict) -> str:
     moved = f" ({row['moved']:.1%} moved)" if row["rule"] == STALL_RULE else ""
-    return " / ".join(
-        f"{row[name]:.3g}" for name in ("p50_wait_ms", "p99_wait_ms", "p999_wait_ms")
-    ) + moved
+    return (
+        " / ".join(f"{row[name]:.3g}" for name in ("p50_wait_ms", "p99_wait_ms", "p999_wait_ms"))
+        + moved
+    )
 
 
 def head(names: list[str]) -> str:
