@@ -195,11 +195,14 @@ impl Call {
         }
     }
 
-    /// Sleeps until more of the body is here or it ended. The caller must not hold the GIL.
-    pub fn body_wait(&self) {
+    /// Sleeps until `wanted` bytes of the body (at most half a window) are here or it ended. The
+    /// caller must not hold the GIL.
+    pub fn body_wait(&self, wanted: usize) {
         let input = &self.entry().input;
+        let wanted = wanted.clamp(1, super::WINDOW_BYTES / 2);
+        input.wanted.store(wanted as u32, SeqCst);
         window::worker_wait(self.handoff.region, input, || {
-            window::pending(input) > 0 || input.end.load(SeqCst) != 0 || !self.is_current()
+            window::pending(input) >= wanted || input.end.load(SeqCst) != 0 || !self.is_current()
         });
     }
 

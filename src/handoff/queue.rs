@@ -38,6 +38,9 @@ pub enum DispatchBody<'a> {
     Spooled { path: &'a [u8], len: u64 },
 }
 
+/// A slot that has carried no more than this needs no slimming.
+const LEAN_BYTES: u64 = 64 * 1024;
+
 /// One shard's slots and ring. Lives on the shard's thread.
 pub struct Queue {
     handoff: &'static Handoff,
@@ -50,6 +53,8 @@ pub struct Queue {
     unannounced: usize,
     /// Where the ring's tail stood at the last tick.
     mark: u32,
+    /// Slots whose windows hold the pages of a large body.
+    fat: Vec<usize>,
     /// Files that came from worker processes, with the cells that name their requests.
     files: Vec<(u64, File)>,
 }
@@ -67,6 +72,7 @@ impl Queue {
             generations: vec![0; count],
             unannounced: 0,
             mark: 0,
+            fat: Vec::new(),
             files: Vec::new(),
         }
     }
@@ -224,12 +230,25 @@ impl Queue {
         }
         drop(self.region.take_large(ticket.slot()));
         drop(self.region.take_file(ticket.slot()));
-        for (window, area) in [(&entry.input, Area::Input), (&entry.output, Area::Output)] {
-            if window.produced.load(Relaxed) > 64 * 1024 {
-                self.region.shrink(ticket.slot(), area);
-            }
+        let most = entry.input.produced.load(Relaxed).max(entry.output.produced.load(Relaxed));
+        if most > LEAN_BYTES && !self.fat.contains(&ticket.slot()) {
+            self.fat.push(ticket.slot());
         }
         self.free.push((ticket.slot() - self.first_slot()) as u32);
+    }
+
+    /// Gives back the memory that large bodies left in free slots. Called now and then: to do it
+    /// after each request would cost a page fault for each page of the next.
+    pub fn slim(&mut self) {
+        let region = self.region;
+        self.fat.retain(|&slot| {
+            if slot::stage(region.slot(slot).state.load(Acquire)) != slot::IDLE {
+                return true;
+            }
+            region.shrink(slot, Area::Input);
+            region.shrink(slot, Area::Output);
+            false
+        });
     }
 
     /// Takes the file that is the response's body, if there is one.

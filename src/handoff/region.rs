@@ -92,6 +92,8 @@ pub(super) struct Window {
     pub(super) end: AtomicU32,
     /// The futex that the worker sleeps on; 1 while it sleeps.
     pub(super) worker_waits: AtomicU32,
+    /// Bytes that the sleeping worker wants to find: it is not woken for fewer.
+    pub(super) wanted: AtomicU32,
     /// 1 while the shard wants to hear of the next change.
     pub(super) shard_waits: AtomicU32,
 }

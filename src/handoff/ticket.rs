@@ -96,12 +96,28 @@ impl Ticket {
         self.region.take(self.slot, Area::Output, at, first, out);
         self.region.take(self.slot, Area::Output, 0, len - first, out);
         if len > 0 {
-            window::consume(output, len);
-            if window::space(output) >= WINDOW_BYTES / 2 {
-                window::wake_worker(self.region, output);
-            }
+            self.free_output(len);
         }
         len
+    }
+
+    /// The oldest output, at most half a window of it, where it lies: for a send without a copy. It
+    /// stays as it is until `free_output`, so far as the worker keeps to the rules; one that does
+    /// not spoils its own response.
+    pub fn view_output(&self) -> Bytes {
+        let output = &self.entry().output;
+        let half = WINDOW_BYTES / 2;
+        let (first, _) = window::parts(self.region, self.slot, Area::Output, output, half);
+        Bytes::from_static(first)
+    }
+
+    /// Frees the place of `len` bytes that were viewed and sent.
+    pub fn free_output(&self, len: usize) {
+        let output = &self.entry().output;
+        window::consume(output, len);
+        if window::space(output) >= WINDOW_BYTES / 2 {
+            window::wake_worker(self.region, output);
+        }
     }
 
     /// Takes a large body that was handed over as it is, once the window's bytes before it are
@@ -140,7 +156,9 @@ impl Ticket {
     pub fn put_body(&self, bytes: &[u8]) -> usize {
         let input = &self.entry().input;
         let put = window::put(self.region, self.slot, Area::Input, input, bytes);
-        window::wake_worker(self.region, input);
+        if window::pending(input) >= input.wanted.load(SeqCst) as usize {
+            window::wake_worker(self.region, input);
+        }
         put
     }
 

@@ -108,5 +108,6 @@ pub(super) fn reset(window: &Window) {
     window.consumed.store(0, Relaxed);
     window.end.store(0, Relaxed);
     window.worker_waits.store(0, Relaxed);
+    window.wanted.store(0, Relaxed);
     window.shard_waits.store(0, Release);
 }

@@ -45,34 +45,33 @@ impl Rest {
         }
     }
 
-    /// Takes body bytes out of `bytes`, at most `max`, and appends them to `out`. Returns how many
-    /// raw bytes they were.
-    fn take(
-        &mut self,
-        bytes: &mut [u8],
-        max: usize,
-        limits: &Limits,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, Reject> {
+    /// Decodes up to `max` raw bytes at the front of `bytes` in place: `produced` body bytes then
+    /// stand there, and `consumed` raw bytes are used up.
+    fn decode(&mut self, bytes: &mut [u8], max: usize, limits: &Limits) -> Result<Decoded, Reject> {
         let room = bytes.len().min(max);
         match self {
-            Rest::Done => Ok(0),
+            Rest::Done => Ok(Decoded::default()),
             Rest::Length(left) => {
                 let len = room.min(usize::try_from(*left).unwrap_or(room));
-                out.extend_from_slice(&bytes[..len]);
                 *left -= len as u64;
-                Ok(len)
+                Ok(Decoded { consumed: len, produced: len })
             }
             Rest::Chunked(decoder) => {
                 let step = decoder.decode(&mut bytes[..room], limits)?;
-                out.extend_from_slice(&bytes[..step.produced]);
                 if step.done {
                     *self = Rest::Done;
                 }
-                Ok(step.consumed)
+                Ok(Decoded { consumed: step.consumed, produced: step.produced })
             }
         }
     }
+}
+
+/// What `Rest::decode` did, in bytes.
+#[derive(Default)]
+struct Decoded {
+    consumed: usize,
+    produced: usize,
 }
 
 /// Sets deadlines that a client of at least the minimum rate meets.
@@ -129,10 +128,11 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
         std::future::poll_fn(|cx| self.reader.poll(cx)).await;
         loop {
             let bytes = self.reader.bytes();
-            let taken = rest
-                .take(&mut bytes[head_len..], max - body.len(), &self.shard.limits, body)
-                .map_err(Lost::Refused)?;
-            bytes.drain(head_len..head_len + taken);
+            let raw = &mut bytes[head_len..];
+            let step =
+                rest.decode(raw, max - body.len(), &self.shard.limits).map_err(Lost::Refused)?;
+            body.extend_from_slice(&raw[..step.produced]);
+            bytes.drain(head_len..head_len + step.consumed);
             if rest.is_done() || body.len() >= max {
                 self.watch.clear_read();
                 return Ok(());
@@ -183,20 +183,20 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
         ticket: &Ticket,
         news: &News<'_>,
     ) -> BodyEnd {
-        let mut piece = self.shard.take_buffer();
         let mut pace = Pace::start(self.shard, self.watch);
         loop {
-            let bytes = self.reader.bytes();
-            let Ok(taken) = rest.take(bytes, WINDOW_BYTES, &self.shard.limits, &mut piece) else {
-                return BodyEnd::Aborted;
-            };
-            self.reader.consume(taken);
-            left.set(rest.left());
-            let mut start = 0;
-            while start < piece.len() {
+            // From the connection's buffer straight into the window, as far as it has room.
+            while !rest.is_done() && self.reader.buffered() > 0 {
                 let seen = news.seen();
-                start += ticket.put_body(&piece[start..]);
-                if start < piece.len() {
+                let room = ticket.body_space();
+                let bytes = self.reader.bytes();
+                let Ok(step) = rest.decode(bytes, room, &self.shard.limits) else {
+                    return BodyEnd::Aborted;
+                };
+                ticket.put_body(&bytes[..step.produced]);
+                self.reader.consume(step.consumed);
+                left.set(rest.left());
+                if self.reader.buffered() > 0 && !rest.is_done() {
                     // The app reads slowly: that is no fault of the client's.
                     self.watch.clear_read();
                     ticket.want_body_space();
@@ -206,9 +206,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
                     pace = Pace::start(self.shard, self.watch);
                 }
             }
-            piece.clear();
             if rest.is_done() {
-                self.shard.give_buffer(piece);
                 self.watch.clear_read();
                 return BodyEnd::Complete;
             }

@@ -23,6 +23,9 @@ pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\
 /// Bytes that one send of a large body carries at most: each one earns a new deadline.
 const PIECE_BYTES: usize = 256 * 1024;
 
+/// So much output is sent from where it lies; less is copied, to go out in one send with the head.
+const VIEW_BYTES: usize = 32 * 1024;
+
 /// What was sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sent {
@@ -156,6 +159,14 @@ impl Sending<'_> {
         loop {
             let seen = self.news.seen();
             let progress = self.ticket.progress();
+            if progress.pending >= VIEW_BYTES {
+                let view = self.ticket.view_output();
+                let len = view.len();
+                self.large(view, framing).await?;
+                self.ticket.free_output(len);
+                sent.body_bytes += len as u64;
+                continue;
+            }
             if progress.pending > 0 {
                 if framing == Framing::Chunked {
                     chunked::encode_size(progress.pending, self.out);

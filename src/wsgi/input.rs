@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 
-use crate::handoff::{BodyEnd, Call};
+use crate::handoff::{BodyEnd, Call, WINDOW_BYTES};
 use crate::python::{Args, Exception, Function, Kind, Object, Py, Type};
 
 /// Where the body's bytes come from.
@@ -71,7 +71,7 @@ impl Input {
                 Step::Whole(bytes) => return Ok(bytes),
                 Step::Ended => return Ok(py.bytes(&gathered, b"")),
                 Step::More => {}
-                Step::Wait(call) => py.detach(|| call.body_wait()),
+                Step::Wait(call, wanted) => py.detach(|| call.body_wait(wanted)),
             }
         }
     }
@@ -99,9 +99,14 @@ impl Input {
         let end = call.body_end();
         let (first, second) = call.body_parts(room);
         let available = first.len() + second.len();
+        // A piece that fits the window is waited for as a whole, so that it is copied once.
+        let wanted = if until_line { 1 } else { room.min(WINDOW_BYTES / 2) };
+        if end.is_none() && available < wanted {
+            return Ok(Step::Wait(call, wanted));
+        }
         if available == 0 {
             return match end {
-                None => Ok(Step::Wait(call)),
+                None => Ok(Step::More),
                 Some(BodyEnd::Complete) => Ok(Step::Ended),
                 Some(BodyEnd::Aborted) => Err(self.broken("error")),
                 Some(BodyEnd::TimedOut) => Err(self.broken("timeout")),
@@ -161,7 +166,8 @@ enum Step<'py> {
     /// What was gathered is all.
     Ended,
     More,
-    Wait(Call),
+    /// For so many bytes.
+    Wait(Call, usize),
 }
 
 fn os_error(error: std::io::Error) -> Exception {
