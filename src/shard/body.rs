@@ -137,11 +137,13 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
                 self.watch.clear_read();
                 return Ok(());
             }
+            if bytes.len() > head_len {
+                continue; // Framing took of the room: what is here may be all that comes.
+            }
             if let Some(writer) = invite.take() {
                 // RFC 9110, 10.1.1: the client waits for this before it sends the body.
                 let _ = writer.send_bytes(super::respond::CONTINUE).await;
             }
-            let before = self.reader.bytes().len();
             let more = self.reader.more(true).await;
             if self.watch.has_expired() {
                 return Err(Lost::Refused(Reject::RequestTimeout));
@@ -149,7 +151,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
             if !more {
                 return Err(Lost::Gone);
             }
-            let received = self.reader.bytes().len() - before;
+            let received = self.reader.bytes().len() - head_len;
             pace.received(self.shard, self.watch, received);
         }
     }
