@@ -154,6 +154,27 @@ fn stays_at_the_same_memory_over_many_requests() {
     });
 }
 
+#[test]
+fn forgets_the_names_that_clients_invent() {
+    for_each_mode(|mode| {
+        let server = Server::shared_with(mode, &["--disable-logging"]);
+        let mut client = server.connect();
+        let mut blocks_after = |round: usize| {
+            for request in 0..50 {
+                let names = (0..100).map(|name| format!("X-{round}-{request}-{name}: a\r\n"));
+                let names = names.collect::<String>();
+                client.send(format!("GET /hello HTTP/1.1\r\nHost: a\r\n{names}\r\n"));
+                assert_eq!(client.response().status, 200);
+            }
+            client.get("/counts_blocks").text().parse::<i64>().unwrap()
+        };
+        blocks_after(0);
+        let before = blocks_after(1);
+        let grown = blocks_after(2) - before;
+        assert!(grown < 1_000, "{mode}: {grown} blocks after 5000 names");
+    });
+}
+
 fn resident(pid: u32) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -26,6 +26,12 @@ impl<'py> Py<'py> {
         }
     }
 
+    /// As `interned`, for texts that a peer chose: in 3.12 what is interned stays forever, so there
+    /// each is a str of its own.
+    pub fn interned_unless_forever(self, text: &str) -> Object<'py> {
+        if cfg!(all(Py_3_12, not(Py_3_13))) { self.str(text) } else { self.interned(text) }
+    }
+
     /// A str with one character for each byte.
     pub fn latin1(self, bytes: &[u8]) -> Object<'py> {
         let len = bytes.len() as ffi::Py_ssize_t;

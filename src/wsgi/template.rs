@@ -97,7 +97,7 @@ impl Template {
         value: &[u8],
     ) -> bool {
         let is_same = <[u8]>::eq_ignore_ascii_case;
-        let key = || py.interned(&environ_key(name));
+        let key = || py.interned_unless_forever(&environ_key(name));
         let Some((entry, is_first)) = self.entry(py, template, name, is_same, key) else {
             return false;
         };
@@ -150,7 +150,7 @@ impl Template {
                 continue;
             }
             let value = field.value.of(head.bytes);
-            let key = py.interned(&environ_key(name));
+            let key = py.interned_unless_forever(&environ_key(name));
             match environ.get(&key) {
                 Some(first) => {
                     let both = joined(name, first.as_latin1().unwrap_or_default(), value);
