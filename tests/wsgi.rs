@@ -45,7 +45,7 @@ fn refuses_a_second_start_response_after_the_head() {
     for_each_mode(|mode| {
         let server = Server::shared(mode);
         let response = server.get("/starts/twice_after");
-        assert_eq!(response.text(), "first OSError");
+        assert_eq!(response.text(), "first OSError OSError");
     });
 }
 

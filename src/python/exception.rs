@@ -50,9 +50,11 @@ impl Exception {
         Exception(Inner::New(kind, message.into()))
     }
 
-    /// Takes over an exception object, to raise it again.
-    pub fn from_object(object: Object<'_>) -> Exception {
-        Exception(Inner::Raised(object.keep()))
+    /// Takes over an exception object, to raise it again; None if it is something else.
+    pub fn from_object(object: Object<'_>) -> Option<Exception> {
+        // SAFETY: attached and live.
+        let is_exception = unsafe { ffi::PyExceptionInstance_Check(object.as_ptr()) } != 0;
+        is_exception.then(|| Exception(Inner::Raised(object.keep())))
     }
 
     /// Takes the exception that a failed call has left.
@@ -85,7 +87,8 @@ impl Exception {
             drop(Object::from_new(kind));
             Object::from_new(value)
         };
-        raised.map(Exception::from_object)
+        // CPython normalises what it raises: this is an exception instance.
+        raised.map(|object| Exception(Inner::Raised(object.keep())))
     }
 
     /// Leaves the exception for the Python code that called us.

@@ -404,11 +404,9 @@ impl Function for StartResponse {
         if let Some(raised) = raised {
             if state.sent {
                 // PEP 3333: headers are out, so the error goes on its way.
-                let error = raised.item(1).map_or_else(
-                    || Exception::new(Kind::Os, "headers already sent"),
-                    Exception::from_object,
-                );
-                return Err(error);
+                let error = raised.item(1).and_then(Exception::from_object);
+                let sent = || Exception::new(Kind::Os, "headers already sent");
+                return Err(error.unwrap_or_else(sent));
             }
         } else if state.sent {
             return Err(Exception::new(Kind::Os, "headers already sent"));

@@ -6,11 +6,12 @@ TEXT = [("Content-Type", "text/plain")]
 
 def twice_after(start_response):
     start_response("200 OK", TEXT)
-    yield b"first "
-    try:
-        start_response("500 No", TEXT)
-    except Exception as error:
-        yield type(error).__name__.encode()
+    yield b"first"
+    for exc_info in ([], [(None, None, None)]):  # sys.exc_info() outside of an except clause
+        try:
+            start_response("500 No", TEXT, *exc_info)
+        except Exception as error:
+            yield b" " + type(error).__name__.encode()
 
 
 def exc_info_after(start_response):
