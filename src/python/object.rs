@@ -368,15 +368,51 @@ impl Kept {
     }
 }
 
+/// Whether this thread is attached to any interpreter.
+#[cfg(Py_3_12)]
+fn is_attached() -> bool {
+    // SAFETY: asking for the current thread state is always allowed.
+    !unsafe { ffi::compat::PyThreadState_GetUnchecked() }.is_null()
+}
+
+/// Whether this thread is attached to any interpreter. Before 3.12 the current thread state is the
+/// process's, so another thread's has to be told from this thread's own.
+#[cfg(not(Py_3_12))]
+fn is_attached() -> bool {
+    // SAFETY: asking for both thread states is always allowed once Python is initialised, and
+    // nobody has a `Kept` before.
+    unsafe {
+        let current = ffi::compat::PyThreadState_GetUnchecked();
+        !current.is_null() && current == ffi::PyGILState_GetThisThreadState()
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
-        // SAFETY: asking for the current thread state is always allowed.
-        let attached = unsafe { ffi::compat::PyThreadState_GetUnchecked() };
-        // SAFETY: attached (non-null) when the second question is asked.
-        if !attached.is_null() && unsafe { ffi::PyInterpreterState_Get() } == self.interpreter {
+        // SAFETY: attached when the second question is asked.
+        if is_attached() && unsafe { ffi::PyInterpreterState_Get() } == self.interpreter {
             // SAFETY: attached to the object's own interpreter; `self` owns one reference.
             unsafe { ffi::Py_DECREF(self.ptr.as_ptr()) }
         }
         // Else the reference leaks, which is better than freeing it under another's lock.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Runtime};
+
+    #[test]
+    fn a_reference_that_is_dropped_without_the_lock_leaks() {
+        let executable = env!("UWRING_BASE_PYTHON").to_owned();
+        let runtime = Runtime::start(&Config { executable, argv: Vec::new() }).expect("a Python");
+        runtime.main().attach(|py| {
+            let object = py.list(&[]);
+            let (here, elsewhere) = (object.clone().keep(), object.clone().keep());
+            drop(here);
+            std::thread::scope(|scope| scope.spawn(move || drop(elsewhere)).join())
+                .expect("the thread ends well");
+            assert_eq!(object.references(), 2);
+        });
     }
 }
