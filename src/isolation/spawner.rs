@@ -78,11 +78,15 @@ impl Spawner {
     /// Forks the spawner. Only while this process has one thread.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn start(embedding: &Embedding, plan: &Plan, lazy: bool) -> io::Result<Spawner> {
-        let (ours, theirs) = sys::message_pair()?;
+    /// What the kernel refused, in words.
+    pub fn start(embedding: &Embedding, plan: &Plan, lazy: bool) -> Result<Spawner, String> {
         let parent = std::process::id() as i32;
-        match sys::fork()? {
+        // Without it every worker would be given up as soon as it is forked.
+        sys::pidfd_open(parent).map_err(|error| {
+            format!("pidfd_open(): {error}: worker processes need it (Linux 5.3 and newer)")
+        })?;
+        let (ours, theirs) = sys::message_pair().map_err(|error| format!("socket: {error}"))?;
+        match sys::fork().map_err(|error| format!("fork(): {error}"))? {
             Fork::Child => {
                 drop(ours);
                 sys::die_with_parent(parent, libc::SIGKILL);

@@ -75,7 +75,7 @@ pub fn run(options: Options) -> Result<i32, StartError> {
     let spawner = match isolation {
         Isolation::Process => Some(
             Spawner::start(&embedding, &plan, options.lazy_apps)
-                .map_err(|error| StartError::new(format!("the spawner: fork(): {error}")))?,
+                .map_err(|error| StartError::new(format!("the spawner: {error}")))?,
         ),
         _ => None,
     };

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use super::exchange::{self, Next};
 use super::listener::{Peer, Protocol};
-use super::reader::{Reader, reader};
+use super::reader::{HTTP_BUFFER_BYTES, PACKET_BUFFER_BYTES, Reader, reader};
 use super::stream::{Received, Stream, WriteHalf, join};
 use super::watch::Watch;
 use super::{Shard, refusal};
@@ -51,9 +51,13 @@ pub(super) async fn run(
     let fd = stream.fd();
     shard.row.bump(place::OPEN, 1);
     let (read, writer) = stream.split();
+    let buffer_bytes = match protocol {
+        Protocol::Http => HTTP_BUFFER_BYTES,
+        Protocol::Uwsgi => PACKET_BUFFER_BYTES,
+    };
     let mut connection = Connection {
         shard: Rc::clone(&shard),
-        reader: reader(read),
+        reader: reader(read, buffer_bytes),
         writer,
         fd,
         watch,

@@ -11,8 +11,15 @@ use std::task::{Context, Poll, ready};
 
 use super::stream::{ReadHalf, Received, receive};
 
-/// Bytes that a connection's buffer starts with: most request heads fit.
-const BUFFER_BYTES: usize = 8 * 1024;
+/// Bytes that a connection's buffer starts with. Most heads fit, and an idle connection costs
+/// little. A uwsgi packet is longer and its connection has one request.
+pub const HTTP_BUFFER_BYTES: usize = 1024;
+pub const PACKET_BUFFER_BYTES: usize = 4 * 1024;
+/// By so much a buffer grows at least. It stays that large, so only the first long head of a
+/// connection costs a second read.
+const GROWTH_BYTES: usize = 3 * 1024;
+/// A larger buffer is given back between two requests.
+const KEPT_BYTES: usize = 16 * 1024;
 /// Free bytes that a read of a body wants, so that an upload does not come in small pieces.
 const BODY_READ_BYTES: usize = 64 * 1024;
 
@@ -27,13 +34,13 @@ pub struct Reader<F> {
     failed: bool,
 }
 
-/// A reader of `half`.
-pub fn reader(half: ReadHalf) -> Reader<impl Future<Output = Received>> {
+/// A reader of `half`, with a buffer of `bytes` to start with.
+pub fn reader(half: ReadHalf, bytes: usize) -> Reader<impl Future<Output = Received>> {
     Reader {
         arm: receive,
         armed: Box::pin(None),
         half: Some(half),
-        buffer: Vec::new(),
+        buffer: Vec::with_capacity(bytes),
         ended: false,
         failed: false,
     }
@@ -74,8 +81,8 @@ impl<F: Future<Output = Received>> Reader<F> {
         let free = buffer.capacity() - buffer.len();
         if is_body && free < BODY_READ_BYTES / 2 {
             buffer.reserve(BODY_READ_BYTES);
-        } else if free < BUFFER_BYTES / 4 {
-            buffer.reserve_exact(BUFFER_BYTES.max(buffer.len()));
+        } else if free < 256 {
+            buffer.reserve_exact(GROWTH_BYTES.max(buffer.len()));
         }
         let half = self.half.take().expect("BUG: without an armed read the half is here");
         let future = (self.arm)(half, buffer);
@@ -124,8 +131,8 @@ impl<F: Future<Output = Received>> Reader<F> {
 
     /// Gives the memory of a large buffer back while the connection is idle.
     pub fn shrink(&mut self) {
-        if !self.is_armed() && self.buffer.is_empty() && self.buffer.capacity() > 4 * BUFFER_BYTES {
-            self.buffer = Vec::new();
+        if !self.is_armed() && self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES {
+            self.buffer = Vec::with_capacity(HTTP_BUFFER_BYTES);
         }
     }
 }
