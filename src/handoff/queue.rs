@@ -143,7 +143,10 @@ impl Queue {
         let tail = control.tail.0.load(Relaxed);
         let waited = (self.mark.wrapping_sub(head) as i32) > 0;
         self.mark = tail;
-        control.overdue.0.store(u32::from(waited), SeqCst);
+        // All idle workers read this word: it is written only when it changes.
+        if control.overdue.0.load(Relaxed) != u32::from(waited) {
+            control.overdue.0.store(u32::from(waited), SeqCst);
+        }
         if waited && !self.workers.iter().any(|&worker| seat::wake_one(self.region, worker)) {
             let workers = self.region.geometry().workers;
             let _ = (0..workers)

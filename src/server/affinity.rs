@@ -2,18 +2,25 @@
 //!
 //! A worker on the core of its shard saves the wake-up across cores, 5 to 10 times the CPU of a
 //! small request (facts: prototype figures, section 3). A worker whose app computes for long would
-//! keep its shard from the core, so it is let go.
+//! keep its shard from the core, so it is let go; a core that others use a good part of is left by
+//! the whole group.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::log;
 use crate::options::Affinity;
 use crate::shared::{Board, core, shard, worker};
 use crate::sys;
 
 /// Mean app time beyond which a worker is let go, in microseconds.
 const LONG_APP_US: u64 = 1000;
-/// Share of the time that a pinned thread may wait for its core, in per cent.
+/// Shares of the time, in per cent: of the core that others may use, and that the threads of a
+/// group together may wait for it. Shard and worker wait for each other by design, so that the
+/// waiting alone says nothing.
+const OTHERS_PERCENT: u64 = 10;
 const DELAY_PERCENT: u64 = 10;
+/// Looks in a row at which both were more.
+const STRIKES: u8 = 2;
 
 /// Which core each shard has, and what was seen at the last look.
 pub struct Pins {
@@ -23,7 +30,24 @@ pub struct Pins {
     may_let_go: bool,
     released: Vec<bool>,
     last: Vec<(u64, u64)>,
-    delays: Vec<u64>,
+    groups: Vec<Group>,
+    looked: Instant,
+}
+
+/// A shard with its pinned workers, as of the last look.
+#[derive(Clone, Default)]
+struct Group {
+    released: bool,
+    strikes: u8,
+    /// Nanoseconds that its threads ran and waited for the core, and that the core was busy.
+    used: Used,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Used {
+    ran_ns: u64,
+    waited_ns: u64,
+    busy_ns: u64,
 }
 
 /// The cores that this process may use.
@@ -61,7 +85,8 @@ impl Pins {
             may_let_go: wish == Affinity::Auto,
             released: vec![false; workers],
             last: vec![(0, 0); workers],
-            delays: vec![0; workers + shards],
+            groups: vec![Group::default(); shards],
+            looked: Instant::now(),
         }
     }
 
@@ -93,7 +118,7 @@ impl Pins {
         }
     }
 
-    /// Looks once a second whether a pinned worker should be let go.
+    /// Looks once a second whether a pinned worker, or a whole group, should be let go.
     pub fn review(&mut self, board: &Board, pid_of: impl Fn(usize) -> u32) {
         if self.cores.is_empty() || !self.may_let_go {
             return;
@@ -104,51 +129,86 @@ impl Pins {
             let then = std::mem::replace(&mut self.last[index], now);
             let requests = now.0.saturating_sub(then.0);
             let mean_us = now.1.saturating_sub(then.1).checked_div(requests).unwrap_or(0);
-            let thread = board.core(index, 0).get(core::THREAD_ID) as i32;
-            let delayed = self.is_delayed(index, pid_of(index), thread);
-            if !self.released[index] && (mean_us > LONG_APP_US || delayed) {
+            if !self.released[index] && mean_us > LONG_APP_US {
                 self.released[index] = true;
                 self.bind(board, index, &self.all);
             }
         }
-        self.review_shards(board);
-    }
-
-    fn review_shards(&mut self, board: &Board) {
+        let elapsed_ns = self.looked.elapsed().as_nanos() as u64;
+        self.looked = Instant::now();
+        let ticks = ticks();
         for index in 0..self.cores.len() {
-            let thread = board.shard(index).get(shard::THREAD_ID) as i32;
-            let place = self.released.len() + index;
-            let shard_is_alone = self.released.iter().skip(index).step_by(self.cores.len());
-            let all_released = shard_is_alone.clone().all(|&released| released);
-            if self.is_delayed(place, std::process::id(), thread) && all_released {
-                // The core belongs to somebody else now.
-                sys::bind_to_cores(thread, &self.all);
-            }
+            self.review_group(board, index, &pid_of, &ticks, elapsed_ns.max(1));
         }
     }
 
-    /// Whether a thread waited for its core more than the allowed share of the last second.
-    fn is_delayed(&mut self, place: usize, pid: u32, thread: i32) -> bool {
-        let path = format!("/proc/{pid}/task/{thread}/schedstat");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let mut numbers = text.split_ascii_whitespace().map(|text| text.parse().unwrap_or(0u64));
-        let (_, waited) = (numbers.next(), numbers.next().unwrap_or(0));
-        let before = std::mem::replace(&mut self.delays[place], waited);
-        // Shard and worker on one core wait for each other by design: only far more than that says
-        // that a third party wants the core.
-        let share = waited.saturating_sub(before) * 100 / 1_000_000_000;
-        before > 0 && share > 40 + DELAY_PERCENT
+    fn review_group(
+        &mut self,
+        board: &Board,
+        index: usize,
+        pid_of: &impl Fn(usize) -> u32,
+        ticks: &[(usize, Ticks)],
+        elapsed_ns: u64,
+    ) {
+        if self.groups[index].released {
+            return;
+        }
+        let core = self.cores[index];
+        let shard = (std::process::id(), board.shard(index).get(shard::THREAD_ID));
+        let pinned =
+            (index..self.released.len()).step_by(self.cores.len()).filter(|&w| !self.released[w]);
+        let threads = pinned.flat_map(|w| {
+            let threads = 0..board.threads();
+            threads.map(move |t| (w, board.core(w, t).get(core::THREAD_ID)))
+        });
+        let mut now = Used::default();
+        for (pid, thread) in threads.map(|(w, thread)| (pid_of(w), thread)).chain([shard]) {
+            let (ran_ns, waited_ns) = schedstat(pid, thread);
+            now.ran_ns += ran_ns;
+            now.waited_ns += waited_ns;
+        }
+        now.busy_ns = ticks.iter().find(|(id, _)| *id == core).map_or(0, |(_, t)| t.busy) * TICK_NS;
+        let group = &mut self.groups[index];
+        let then = std::mem::replace(&mut group.used, now);
+        // A thread that ended takes its times with it: the next look is right again.
+        let delta = |of: fn(&Used) -> u64| of(&now).saturating_sub(of(&then));
+        let others_ns = delta(|used| used.busy_ns).saturating_sub(delta(|used| used.ran_ns));
+        let percent = |ns: u64| ns * 100 / elapsed_ns;
+        let is_crowded = then.ran_ns > 0
+            && percent(others_ns) > OTHERS_PERCENT
+            && percent(delta(|used| used.waited_ns)) > DELAY_PERCENT;
+        group.strikes = if is_crowded { group.strikes + 1 } else { 0 };
+        if group.strikes == STRIKES {
+            group.released = true;
+            log::line(format_args!(
+                "core {core} is used by others: shard {} and its workers are let go",
+                index + 1
+            ));
+            sys::bind_to_cores(shard.1 as i32, &self.all);
+            for worker in (index..self.released.len()).step_by(self.cores.len()) {
+                self.released[worker] = true;
+                self.bind(board, worker, &self.all);
+            }
+        }
     }
+}
+
+/// Nanoseconds that a thread ran, and that it waited to run.
+fn schedstat(pid: u32, thread: u64) -> (u64, u64) {
+    let path = format!("/proc/{pid}/task/{thread}/schedstat");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut numbers = text.split_ascii_whitespace().map(|text| text.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// The cores, the one that was most idle over a few milliseconds first.
 fn quietest_first(cores: &[usize]) -> Vec<usize> {
-    let before = idle_ticks();
+    let before = ticks();
     std::thread::sleep(Duration::from_millis(30));
-    let after = idle_ticks();
+    let after = ticks();
     let idle = |core: usize| {
-        let at = |ticks: &[(usize, u64)]| {
-            ticks.iter().find(|(id, _)| *id == core).map_or(0, |(_, idle)| *idle)
+        let at = |ticks: &[(usize, Ticks)]| {
+            ticks.iter().find(|(id, _)| *id == core).map_or(0, |(_, ticks)| ticks.idle)
         };
         at(&after).saturating_sub(at(&before))
     };
@@ -157,14 +217,26 @@ fn quietest_first(cores: &[usize]) -> Vec<usize> {
     sorted
 }
 
-/// Idle time of each core so far, from /proc/stat.
-fn idle_ticks() -> Vec<(usize, u64)> {
+/// A core's times so far, in ticks.
+#[derive(Clone, Copy)]
+struct Ticks {
+    /// Of programs: user, nice and system.
+    busy: u64,
+    idle: u64,
+}
+
+/// USER_HZ is 100 on every architecture that we run on (proc_stat(5)).
+const TICK_NS: u64 = 10_000_000;
+
+/// The times of each core, from /proc/stat.
+fn ticks() -> Vec<(usize, Ticks)> {
     let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let parse = |line: &str| {
         let mut words = line.strip_prefix("cpu")?.split_ascii_whitespace();
         let core = words.next()?.parse().ok()?;
-        // user, nice, system, then idle.
-        Some((core, words.nth(3)?.parse().ok()?))
+        let mut next = || words.next()?.parse::<u64>().ok();
+        let (user, nice, system) = (next()?, next()?, next()?);
+        Some((core, Ticks { busy: user + nice + system, idle: next()? }))
     };
     text.lines().filter_map(parse).collect()
 }
