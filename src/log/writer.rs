@@ -7,15 +7,32 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// Batches that may wait: beyond it lines are dropped and counted, memory does not grow.
 const BATCHES_MAX: usize = 256;
+/// Empty batches that may wait for their next use, and how large each of them may have grown.
+const SPARES_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 64 * 1024;
 
 /// A shard's end: it gathers the lines of a turn and hands them over.
 pub struct Lines {
     /// None after `close`.
-    sender: Option<SyncSender<Vec<u8>>>,
+    sender: Option<SyncSender<Batch>>,
     batch: Vec<u8>,
+    /// Batches come back, so that a turn allocates none.
+    spares: Receiver<Vec<u8>>,
+    back: SyncSender<Vec<u8>>,
+}
+
+/// Lines on their way to the writer, and the way back for their memory.
+struct Batch {
+    lines: Vec<u8>,
+    back: SyncSender<Vec<u8>>,
 }
 
 impl Lines {
+    fn new(sender: Option<SyncSender<Batch>>) -> Lines {
+        let (back, spares) = sync_channel(SPARES_MAX);
+        Lines { sender, batch: Vec::new(), spares, back }
+    }
+
     /// The lines that the next `flush` hands over.
     pub fn batch(&mut self) -> &mut Vec<u8> {
         &mut self.batch
@@ -26,7 +43,9 @@ impl Lines {
         if self.batch.is_empty() {
             return true;
         }
-        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(4096));
+        let spare = self.spares.try_recv().unwrap_or_else(|_| Vec::with_capacity(4096));
+        let lines = std::mem::replace(&mut self.batch, spare);
+        let batch = Batch { lines, back: self.back.clone() };
         let sent = self.sender.as_ref().map(|sender| sender.try_send(batch));
         !matches!(sent, Some(Err(TrySendError::Full(_))))
     }
@@ -40,7 +59,7 @@ impl Lines {
 
 impl Clone for Lines {
     fn clone(&self) -> Self {
-        Lines { sender: self.sender.clone(), batch: Vec::new() }
+        Lines::new(self.sender.clone())
     }
 }
 
@@ -56,7 +75,7 @@ impl Writer {
         let (sender, receiver) = sync_channel(BATCHES_MAX);
         let thread = std::thread::Builder::new().name("uwring log".into());
         let handle = thread.spawn(move || write_batches(&receiver))?;
-        Ok((Writer(handle), Lines { sender: Some(sender), batch: Vec::new() }))
+        Ok((Writer(handle), Lines::new(Some(sender))))
     }
 
     /// Waits until everything is written. All `Lines` must be gone.
@@ -65,16 +84,29 @@ impl Writer {
     }
 }
 
-fn write_batches(receiver: &Receiver<Vec<u8>>) {
-    while let Ok(mut batch) = receiver.recv() {
-        while let Ok(more) = receiver.try_recv() {
-            batch.extend_from_slice(&more);
-            if batch.len() > 256 * 1024 {
-                break;
-            }
+fn write_batches(receiver: &Receiver<Batch>) {
+    let mut lines = Vec::new();
+    while let Ok(batch) = receiver.recv() {
+        lines.clear();
+        take(batch, &mut lines);
+        while lines.len() <= 256 * 1024
+            && let Ok(more) = receiver.try_recv()
+        {
+            take(more, &mut lines);
         }
         // A full disk loses lines, not the server.
-        let _ = io::stderr().lock().write_all(&batch);
+        let _ = io::stderr().lock().write_all(&lines);
+    }
+}
+
+/// Adds a batch to `lines` and sends its memory back.
+fn take(batch: Batch, lines: &mut Vec<u8>) {
+    let Batch { lines: mut spare, back } = batch;
+    lines.extend_from_slice(&spare);
+    spare.clear();
+    if spare.capacity() <= SPARE_BYTES_MAX {
+        // Its shard has enough of them, or has ended: this one is freed.
+        let _ = back.try_send(spare);
     }
 }
 
