@@ -63,9 +63,16 @@ pub fn python_minor() -> u8 {
     env!("UWRING_PYTHON_MINOR").parse().unwrap()
 }
 
-/// A command of the server without anything of the caller's Python in its environment.
+/// A command of the server.
 pub fn command<A: AsRef<str>>(args: &[A]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_uwring"));
+    let mut command = clean(Path::new(env!("CARGO_BIN_EXE_uwring")));
+    command.args(args.iter().map(AsRef::as_ref));
+    command
+}
+
+/// A command without anything of the caller's Python in its environment.
+pub fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let shown = name.to_string_lossy();
         let ours = ["PYTHON", "UWSGI_", "UWRING_"].iter().any(|start| shown.starts_with(start));
@@ -73,7 +80,6 @@ pub fn command<A: AsRef<str>>(args: &[A]) -> Command {
             command.env_remove(&name);
         }
     }
-    command.args(args.iter().map(AsRef::as_ref));
     command
 }
 
