@@ -14,7 +14,7 @@ newest = $(find_python) | tail -n 1
 target = $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve install uninstall check test bench bench-compare docs clean
+.PHONY: help build serve install uninstall check test bench bench-compare profile docs clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -92,6 +92,10 @@ bench-compare: ## Compare the criterion benches with the baseline (BENCH=--instr
 	@read -r minor python < <($(newest)); \
 	export PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor"; \
 	"$$python" benches/compare.py $(BENCH)
+
+profile: ## Draw where CPU time goes (CASE=tiny-64-h13, APP=app.py, PROFILE=--python, --help)
+	@read -r minor python < <($(newest)); \
+	"$$python" benches/profile.py $(if $(CASE),--case "$(CASE)") $(if $(APP),--app "$(APP)") $(PROFILE)
 
 docs: ## Write the generated pages anew
 	CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new
