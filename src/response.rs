@@ -1,6 +1,7 @@
 //! The part of a response's head that is the server's own: version, length, date, framing,
 //! connection.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -62,7 +63,8 @@ impl Date {
         if self.second != second || self.line.is_empty() {
             self.second = second;
             let time = UNIX_EPOCH + Duration::from_secs(second);
-            self.line = format!("Date: {}\r\n", httpdate::fmt_http_date(time));
+            self.line.clear();
+            let _ = write!(self.line, "Date: {}\r\n", httpdate::HttpDate::from(time));
         }
         &self.line
     }
