@@ -369,3 +369,20 @@ fn no_variable_of_one_request_shows_in_the_next() {
         }
     });
 }
+
+#[test]
+fn a_variable_named_like_a_key_of_all_requests_changes_its_own_request_only() {
+    for_each_mode(|mode| {
+        let server = Server::shared_with(mode, &["--disable-logging"]);
+        let seen = |more: &[(&str, &str)]| {
+            let mut environ =
+                ask(&server, &packet(0, &vars("GET", "/describe", more))).json()["environ"].take();
+            environ["REMOTE_PORT"].take();
+            environ
+        };
+        let before = seen(&[]);
+        let own = [("wsgi.url_scheme", "https"), ("wsgi.errors", "x"), ("uwsgi.node", "x")];
+        assert_eq!(seen(&own)["wsgi.url_scheme"], "https");
+        assert_eq!(seen(&[]), before);
+    });
+}

@@ -89,10 +89,10 @@ impl Template {
 
     /// Puts a header field: a second one of its name is joined to the first (RFC 9110, 5.3; RFC
     /// 9113, 8.2.3 for Cookie). False if its places in the table are taken.
-    pub fn put_header(
+    pub fn put_header<'py>(
         &mut self,
-        py: Py<'_>,
-        template: &Dict<'_>,
+        py: Py<'py>,
+        template: &Dict<'py>,
         name: &[u8],
         value: &[u8],
     ) -> bool {
@@ -111,10 +111,10 @@ impl Template {
     }
 
     /// Puts a variable of the uwsgi protocol: the last one of its name wins. False as above.
-    pub fn put_variable(
+    pub fn put_variable<'py>(
         &mut self,
-        py: Py<'_>,
-        template: &Dict<'_>,
+        py: Py<'py>,
+        template: &Dict<'py>,
         name: &[u8],
         value: &[u8],
     ) -> bool {
@@ -172,11 +172,11 @@ impl Template {
     }
 
     /// The entry of `name`, and whether this is its first field in this request. None when all its
-    /// places are in use by other names of this request.
+    /// places are in use by other names of this request, or its key is one that all requests have.
     fn entry<'py>(
         &mut self,
         py: Py<'py>,
-        template: &Dict<'_>,
+        template: &Dict<'py>,
         name: &[u8],
         is_same: fn(&[u8], &[u8]) -> bool,
         key: impl FnOnce() -> Object<'py>,
@@ -185,11 +185,15 @@ impl Template {
             Some(at) => at,
             None => {
                 let at = self.unused(name)?;
+                let key = key();
+                if template.get(&key).is_some() {
+                    return None; // One that all requests have must not be taken out later.
+                }
                 if let Some(old) = &mut self.entries[at] {
                     old.cached.take_out(py, template);
                     self.present.retain(|&other| other != at);
                 }
-                let cached = Cached::new(&key());
+                let cached = Cached::new(&key);
                 self.entries[at] = Some(Entry { name: name.to_vec(), cached, serial: 0 });
                 at
             }
