@@ -32,7 +32,11 @@ pub mod python;
 
 // The server around it.
 #[cfg(feature = "server")]
+pub mod listen;
+#[cfg(feature = "server")]
 pub mod log;
+#[cfg(feature = "server")]
+pub mod master;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

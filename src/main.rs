@@ -7,8 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use uwring::error::StartError;
+#[cfg(feature = "server")]
+use uwring::master::Role;
 use uwring::options::python::{self, Built, Choice};
 use uwring::options::{self, Environment, Options, help};
+#[cfg(feature = "server")]
+use uwring::server;
 
 /// Says `pid:minor` to the executed binary: the same pair twice is a loop, and children of the
 /// server, which inherit it, have another pid.
@@ -33,13 +37,18 @@ fn run() -> Result<i32, StartError> {
         print(&text);
         return Ok(0);
     }
+    #[cfg(feature = "server")]
+    if let Some((signal, path)) = &options.signal_pidfile {
+        uwring::master::send_to_pidfile(path, *signal)?;
+        return Ok(0);
+    }
     let program = args.first().cloned().unwrap_or_default();
     let choice = python::choose(&options, &program, &env)?;
     if !is_for_this_binary(&choice) {
         return Err(execute_match(&choice, &args, &env));
     }
     options.home = choice.home;
-    serve(options)
+    serve(options, args, env)
 }
 
 #[cfg(feature = "server")]
@@ -54,18 +63,19 @@ fn is_for_this_binary(_: &Choice) -> bool {
 }
 
 #[cfg(feature = "server")]
-fn serve(options: Options) -> Result<i32, StartError> {
+fn serve(options: Options, args: Vec<OsString>, env: Environment) -> Result<i32, StartError> {
     for warning in &options.warnings {
         say(&format!("warning: {warning}"));
     }
     if options.show_config {
         print(&help::show_config(&options));
     }
-    uwring::server::run(options)
+    let role = Role { shards: server::shard_count, serve: server::run };
+    uwring::master::run(options, args, env, role)
 }
 
 #[cfg(not(feature = "server"))]
-fn serve(_: Options) -> Result<i32, StartError> {
+fn serve(_: Options, _: Vec<OsString>, _: Environment) -> Result<i32, StartError> {
     Err(StartError::new("BUG: the launcher does not serve"))
 }
 

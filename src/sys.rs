@@ -3,7 +3,10 @@
 //! This room, `python/` and `handoff/region.rs` are the only places where unsafe code is allowed.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "server")]
+pub mod signals;
 mod socket;
+pub mod uring;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,8 +20,8 @@ use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 pub use socket::{
-    Half, accept_queue, close_on_exec, message_pair, receive_with_fd, reset_at_close, send_now,
-    send_with_fd, shut, unread,
+    Half, accept_queue, close_on_exec, give_fd, message_pair, receive_with_fd, reset_at_close,
+    send_now, send_with_fd, shut, unread,
 };
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -369,6 +372,40 @@ pub fn block_signals() {
     }
 }
 
+/// Blocks all signals in this thread and returns what was blocked before, for `restore_signals`:
+/// around a fork, so that the child gets none before it has handlers of its own.
+pub fn hold_signals() -> libc::sigset_t {
+    // SAFETY: both sets are locals that the calls initialise.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        before
+    }
+}
+
+/// Blocks what `hold_signals` found blocked, and nothing else.
+pub fn restore_signals(before: &libc::sigset_t) {
+    // SAFETY: the set was initialised by `hold_signals`.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
+}
+
+/// Begins a session of its own, away from the terminal. A leader of a group cannot, and is in one
+/// of its own already.
+pub fn new_session() {
+    let _ = rustix::process::setsid();
+}
+
+/// Makes a named pipe that only this user may write into.
+///
+/// # Errors
+/// The kernel's (the directory is not writable).
+pub fn make_fifo(path: &std::path::Path) -> io::Result<()> {
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, mode)?)
+}
+
 /// The size of a regular file, None if the descriptor is something else.
 pub fn regular_file_len(fd: RawFd) -> Option<u64> {
     // SAFETY: all-zero is valid for stat; the call fills a local.
@@ -389,6 +426,18 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
     // SAFETY: the descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Closes a descriptor that a fork left over here and whose owner lives in the parent.
+pub fn close(fd: RawFd) {
+    // SAFETY: no pointer is passed; the caller's process never uses the number again.
+    unsafe { libc::close(fd) };
+}
+
+/// Makes standard input read from `file`.
+pub fn replace_input(file: &std::fs::File) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::dup2(file.as_raw_fd(), libc::STDIN_FILENO) };
 }
 
 /// Makes standard output and standard error write to `file`.

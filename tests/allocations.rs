@@ -19,6 +19,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 use harness::server::{clean, python_minor};
 use harness::{Client, Mode, Server};
+use uwring::master::Role;
+use uwring::options::Environment;
 
 const COUNTS: &str = "ALLOCATION_COUNTS";
 /// Numbers in the file: the allocations of shards, and how many of the next ones are to be shown.
@@ -118,10 +120,11 @@ fn ask(clients: &mut [Client], requests: usize) {
 fn serve(counts: &OsStr) -> ExitCode {
     count_into(&File::options().read(true).write(true).open(counts).unwrap());
     let args: Vec<OsString> = std::env::args_os().collect();
-    let env = std::env::vars_os().collect();
+    let env: Environment = std::env::vars_os().collect();
     let mut options = uwring::options::from_process(args.clone(), &env).unwrap();
     options.home = uwring::options::python::choose(&options, &args[0], &env).unwrap().home;
-    let code = uwring::server::run(options).unwrap();
+    let role = Role { shards: uwring::server::shard_count, serve: uwring::server::run };
+    let code = uwring::master::run(options, args, env, role).unwrap();
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 

@@ -19,6 +19,7 @@ mod ini;
 mod isolation;
 mod keepalive;
 mod load;
+mod master;
 mod nginx;
 mod options;
 mod own_send;

@@ -6,14 +6,12 @@
 use std::cell::RefCell;
 use std::ffi::CStr;
 
+use crate::options::UWSGI_VERSION;
 use crate::python::{Args, Dict, Exception, Function, Kept, Kind, Native, Object, Py, Type};
-use crate::shared::{Board, worker};
+use crate::shared::{Board, Wish, worker};
 
 const SOURCE: &str = concat!(include_str!("uwsgi.py"), "\0");
 const DECORATORS: &str = include_str!("uwsgidecorators.py");
-
-/// The uWSGI release whose behaviour the module reports: agents compare `version_info` with it.
-pub const UWSGI_VERSION: (i64, i64, i64) = (2, 0, 31);
 
 /// What the module says of the server.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +61,8 @@ impl Module {
             Type::method::<TotalRequests>(),
             Type::method::<RequestId>(),
             Type::method::<Environ>(),
+            Type::method::<Reload>(),
+            Type::method::<Stop>(),
         ];
         let class: Type<Api> = Type::new(py, c"uwring.Api", methods, None)?;
         let api: Native<'_, Api> = class.instance(
@@ -199,6 +199,32 @@ impl Function for Log {
             None => message.to_text(),
         };
         crate::log::line(format_args!("{}", text.trim_end_matches('\n')));
+        Ok(py.bool(true))
+    }
+}
+
+struct Reload;
+
+impl Function for Reload {
+    type On = Api;
+    const NAME: &'static CStr = c"reload";
+    const DOC: &'static CStr = c"asks for a reload of the whole server; needs a master";
+
+    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+        this.board.ask(Wish::Reload);
+        Ok(py.bool(true))
+    }
+}
+
+struct Stop;
+
+impl Function for Stop {
+    type On = Api;
+    const NAME: &'static CStr = c"stop";
+    const DOC: &'static CStr = c"stops the server, gracefully";
+
+    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+        this.board.ask(Wish::Stop);
         Ok(py.bool(true))
     }
 }

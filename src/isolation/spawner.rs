@@ -6,7 +6,7 @@
 //! reaped the process, so it never names another.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::Embedding;
 use crate::log;
@@ -75,11 +75,17 @@ fn decode(bytes: &[u8]) -> Option<Packet> {
 }
 
 impl Spawner {
-    /// Forks the spawner. Only while this process has one thread.
+    /// Forks the spawner, which closes what is `private` to this process. Only while this process
+    /// has one thread.
     ///
     /// # Errors
     /// What the kernel refused, in words.
-    pub fn start(embedding: &Embedding, plan: &Plan, lazy: bool) -> Result<Spawner, String> {
+    pub fn start(
+        embedding: &Embedding,
+        plan: &Plan,
+        lazy: bool,
+        private: &[RawFd],
+    ) -> Result<Spawner, String> {
         let parent = std::process::id() as i32;
         // Without it every worker would be given up as soon as it is forked.
         sys::pidfd_open(parent).map_err(|error| {
@@ -90,6 +96,7 @@ impl Spawner {
             Fork::Child => {
                 drop(ours);
                 sys::die_with_parent(parent, libc::SIGKILL);
+                private.iter().for_each(|&fd| sys::close(fd));
                 sys::defuse(&[
                     libc::SIGINT,
                     libc::SIGTERM,

@@ -23,6 +23,7 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
         check(setting, opt, value, &mut options.warnings);
         set(setting, opt, value, options)?;
     }
+    options.master |= settings.iter().any(wants_master);
     unknown_keys(&unknown, options)?;
     if !later.is_empty() {
         options.warnings.push(format!("known, without effect yet: {}", later.join(", ")));
@@ -34,6 +35,47 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     }
     options.settings = settings;
     Ok(())
+}
+
+/// Options that do nothing without a master: as in uWSGI they bring one.
+const WITH_MASTER: &[&str] = &[
+    "stats",
+    "touch-reload",
+    "touch-chain-reload",
+    "touch-workers-reload",
+    "touch-logreopen",
+    "touch-logrotate",
+    "touch-exec",
+    "touch-signal",
+    "master-fifo",
+    "py-autoreload",
+    "cheaper",
+    "attach-daemon",
+    "attach-daemon2",
+    "smart-attach-daemon",
+    "smart-attach-daemon2",
+    "legion-attach-daemon",
+    "cron",
+    "cron2",
+    "unique-cron",
+    "spooler",
+    "mule",
+    "mules",
+    "logger",
+    "req-logger",
+    "log-master",
+    "daemonize2",
+    "unsubscribe-on-graceful-reload",
+    "reload-on-rss",
+    "reload-on-as",
+    "evil-reload-on-rss",
+    "evil-reload-on-as",
+];
+
+fn wants_master(setting: &Setting) -> bool {
+    let Some((_, opt)) = table::find(&setting.name) else { return false };
+    let value = Value { text: setting.value.as_deref() };
+    opt.names.iter().any(|name| WITH_MASTER.contains(name)) && !is_off(opt, value)
 }
 
 /// An error where the option stops the start.

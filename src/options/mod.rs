@@ -22,6 +22,9 @@ pub use value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
 
+/// The uWSGI release whose options and behaviour are meant: agents compare `version_info` with it.
+pub const UWSGI_VERSION: (i64, i64, i64) = (2, 0, 31);
+
 /// What one environment holds: names and values, as `std::env::vars_os` gives them.
 pub type Environment = Vec<(OsString, OsString)>;
 
@@ -39,6 +42,12 @@ pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, S
     options.warnings = warnings;
     apply::apply(&mut options)?;
     Ok(options)
+}
+
+/// Numbers of signals that options name.
+pub(crate) mod signal {
+    pub const HUP: i32 = 1;
+    pub const INT: i32 = 2;
 }
 
 /// All that was asked for, with uWSGI's defaults where nothing was said. Frozen after
@@ -165,9 +174,12 @@ pub struct Options {
     pub pidfile2: Option<PathBuf>,
     /// The log file of a server in the background.
     pub daemonize: Option<PathBuf>,
+    /// The same, and whoever started it waits until the app is loaded.
+    pub daemonize2: Option<PathBuf>,
     /// uWSGI reloads at SIGTERM without this; uwring stops gracefully in both cases.
     pub die_on_term: bool,
     pub touch_reload: Vec<PathBuf>,
+    pub exit_on_reload: bool,
     pub master_fifo: Vec<PathBuf>,
     /// Unknown keys of ini files are errors.
     pub strict: bool,
@@ -209,6 +221,8 @@ pub struct Options {
     pub stats_no_cores: bool,
 
     // What to do instead of serving
+    /// Send this signal to the server of this pidfile.
+    pub signal_pidfile: Option<(i32, PathBuf)>,
     pub help: bool,
     pub version: bool,
     /// Print the configuration that was read, then go on (uWSGI: it goes on).
@@ -302,8 +316,10 @@ impl Default for Options {
             pidfile: None,
             pidfile2: None,
             daemonize: None,
+            daemonize2: None,
             die_on_term: false,
             touch_reload: Vec::new(),
+            exit_on_reload: false,
             master_fifo: Vec::new(),
             strict: false,
             disable_logging: false,
@@ -325,6 +341,7 @@ impl Default for Options {
             stats_http: false,
             stats_minified: false,
             stats_no_cores: false,
+            signal_pidfile: None,
             help: false,
             version: false,
             show_config: false,

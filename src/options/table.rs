@@ -8,6 +8,7 @@
 #![allow(clippy::needless_update)]
 
 use super::Options;
+use super::signal;
 use super::value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
 
 /// One option.
@@ -818,9 +819,6 @@ pub static TABLE: &[Opt] = &[
         names: &["master"],
         short: Some('M'),
         section: Section::Workers,
-        status: Status::Adapted(
-            "Taken note of (uwsgi.masterpid); a parent process of its own comes in a later release.",
-        ),
         help: "Run a parent process that owns the sockets and restarts what dies.",
         set: |options, value| Ok(options.master = value.flag()),
         ..ROW
@@ -1882,13 +1880,21 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["daemonize", "daemonize2"],
+        names: &["daemonize"],
         short: Some('d'),
         takes: Takes::Path,
         section: Section::Identity,
-        status: Status::Later,
         help: "Go to the background and log to this file.",
         set: |options, value| Ok(options.daemonize = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["daemonize2"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        status: Status::Adapted("All is logged to the file; whoever starts it waits for the app."),
+        help: "Go to the background once the app is loaded, and log to this file.",
+        set: |options, value| Ok(options.daemonize2 = Some(value.path()?)),
         ..ROW
     },
     Opt {
@@ -2015,15 +2021,14 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["exit-on-reload"],
         section: Section::Life,
-        status: Status::Later,
         help: "Stop where a reload is asked for.",
+        set: |options, value| Ok(options.exit_on_reload = value.flag()),
         ..ROW
     },
     Opt {
         names: &["touch-reload"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Later,
         help: "Reload when this file is touched.",
         set: |options, value| Ok(options.touch_reload.push(value.path()?)),
         ..ROW
@@ -2032,8 +2037,9 @@ pub static TABLE: &[Opt] = &[
         names: &["touch-chain-reload", "touch-workers-reload", "fs-reload", "fs-brutal-reload"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Adapted("A reload of all: the new workers are ready before the old end."),
         help: "Reload workers when this file is touched.",
+        set: |options, value| Ok(options.touch_reload.push(value.path()?)),
         ..ROW
     },
     Opt {
@@ -2079,7 +2085,6 @@ pub static TABLE: &[Opt] = &[
         names: &["master-fifo"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Later,
         help: "Take commands from this named pipe.",
         set: |options, value| Ok(options.master_fifo.push(value.path()?)),
         ..ROW
@@ -2118,13 +2123,27 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["reload", "stop", "pause", "suspend", "resume"],
+        names: &["reload"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Refused(
-            "Not supported yet: send SIGTERM to the pid in that file to stop it.",
-        ),
-        help: "Signal the server of this pidfile.",
+        help: "Reload the server of this pidfile.",
+        set: |options, value| Ok(options.signal_pidfile = Some((signal::HUP, value.path()?))),
+        ..ROW
+    },
+    Opt {
+        names: &["stop"],
+        takes: Takes::Path,
+        section: Section::Life,
+        help: "Stop the server of this pidfile.",
+        set: |options, value| Ok(options.signal_pidfile = Some((signal::INT, value.path()?))),
+        ..ROW
+    },
+    Opt {
+        names: &["pause", "suspend", "resume"],
+        takes: Takes::Path,
+        section: Section::Life,
+        status: Status::Refused("Not supported: stop the server and start it again."),
+        help: "Suspend or resume the server of this pidfile.",
         ..ROW
     },
     Opt {

@@ -1,66 +1,32 @@
 //! The control thread: signals, deaths of workers, the stats, the stop.
 
-use std::io::Read;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::affinity::Pins;
+use super::succession::Ties;
 use super::workers::Workers;
 use crate::log;
 use crate::shard::Message;
-use crate::shared::{Mailbox, worker};
+use crate::shared::link::{Legacy, News, Order};
+use crate::shared::{Mailbox, Wish, worker};
 use crate::stats::{Source, Stats};
 use crate::sys;
+use crate::sys::signals::{self, Signals};
 use crate::wsgi::Plan;
 
 /// A shard as the control thread sees it.
 pub struct ShardThread {
     pub thread: JoinHandle<()>,
     pub mailbox: Mailbox<Message>,
+    /// Connections that come from a predecessor.
+    pub legacies: Mailbox<Legacy>,
     pub done: Mailbox<Message>,
 }
 
-/// Signals, turned into readable descriptors.
-pub struct Signals(Vec<(i32, UnixStream)>);
-
-const HEARD: [i32; 6] =
+/// What the control thread listens to.
+pub const HEARD: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
-
-impl Signals {
-    /// Begins to listen. Handlers, not a signalfd: blocked signals would pass to children, which
-    /// then ignore `terminate()`.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn listen() -> std::io::Result<Signals> {
-        let mut signals = Vec::new();
-        for signal in HEARD {
-            let (read, write) = UnixStream::pair()?;
-            read.set_nonblocking(true)?;
-            signal_hook::low_level::pipe::register(signal, write)?;
-            signals.push((signal, read));
-        }
-        Ok(Signals(signals))
-    }
-
-    fn fds(&self) -> impl Iterator<Item = i32> + '_ {
-        self.0.iter().map(|(_, stream)| stream.as_raw_fd())
-    }
-
-    /// The signals that came since the last call.
-    fn take(&mut self) -> Vec<i32> {
-        let mut came = Vec::new();
-        for (signal, stream) in &mut self.0 {
-            let mut bytes = [0; 64];
-            if matches!(stream.read(&mut bytes), Ok(count) if count > 0) {
-                came.push(*signal);
-            }
-        }
-        came
-    }
-}
 
 /// All that the control thread looks after.
 pub struct Control {
@@ -72,29 +38,33 @@ pub struct Control {
     pub source: Source,
     pub pins: Pins,
     pub mercy: Duration,
+    pub ties: Ties,
+}
+
+/// Why the control thread leaves its loop.
+enum End {
+    /// Finish what runs.
+    Stop,
+    /// With this exit code, at once.
+    Now(i32),
 }
 
 impl Control {
-    /// Serves until a signal or a disaster ends it. Returns the exit code.
+    /// Serves until an order, a signal or a disaster ends it. Returns the exit code.
     pub fn run(&mut self) -> i32 {
         let mut review = Instant::now();
         loop {
             self.wait(500);
-            for signal in self.signals.take() {
-                match signal {
-                    // uWSGI: USR1 writes the statistics to the log, USR2 the workers' status.
-                    libc::SIGUSR1 | libc::SIGUSR2 => self.write_status(),
-                    signal => {
-                        let name = name(signal);
-                        log::line(format_args!(
-                            "{name} received: finishing the requests in flight"
-                        ));
-                        return self.stop();
-                    }
-                }
+            let end = self.hear().or_else(|| self.obey()).or_else(|| self.grant());
+            match end {
+                Some(End::Stop) => return self.stop(),
+                Some(End::Now(code)) => return code,
+                None => {}
             }
+            self.take_heritage();
             self.bury();
             self.workers.spawn_due();
+            self.ties.tell_alive();
             if let Some(stats) = &mut self.stats {
                 stats.answer(&self.source);
             }
@@ -109,11 +79,85 @@ impl Control {
                 self.stop();
                 return 1;
             }
-            if self.shards.iter().any(|shard| shard.thread.is_finished()) {
+            let ended = self.shards.iter().filter(|shard| shard.thread.is_finished()).count();
+            if self.ties.retires() && ended == self.shards.len() {
+                return self.leave();
+            }
+            // What could not be moved is closed between two requests.
+            if self.ties.retires_longer_than(self.mercy) {
+                return self.stop();
+            }
+            if !self.ties.retires() && ended > 0 {
                 log::line(format_args!("BUG: a shard ended by itself, stopping"));
                 return 1;
             }
         }
+    }
+
+    /// Acts on signals.
+    fn hear(&mut self) -> Option<End> {
+        for signal in self.signals.take() {
+            match signal {
+                // uWSGI: USR1 writes the statistics to the log, USR2 the workers' status.
+                libc::SIGUSR1 | libc::SIGUSR2 => self.write_status(),
+                // They come to the whole group, and the master acts on them.
+                libc::SIGINT | libc::SIGHUP if self.ties.has_master() => {}
+                _ if self.ties.retires() => {}
+                // As uWSGI's master does for a worker that was told to end.
+                signal if self.ties.has_master() => {
+                    let name = signals::name(signal);
+                    log::line(format_args!("{name} received: asking for a successor"));
+                    self.ties.tell(News::Replace);
+                }
+                signal => {
+                    let name = signals::name(signal);
+                    log::line(format_args!("{name} received: finishing the requests in flight"));
+                    return Some(End::Stop);
+                }
+            }
+        }
+        None
+    }
+
+    /// Acts on the master's orders.
+    fn obey(&mut self) -> Option<End> {
+        while let Some(order) = self.ties.order() {
+            match order {
+                Order::Retire(heir) => self.retire(heir),
+                Order::Stop => return Some(End::Stop),
+                Order::Quit => return Some(End::Now(0)),
+                Order::Status => self.write_status(),
+                Order::Orphaned => {
+                    log::line(format_args!("the master is gone: finishing the requests in flight"));
+                    return Some(End::Stop);
+                }
+            }
+        }
+        None
+    }
+
+    /// Acts on what apps ask for.
+    fn grant(&mut self) -> Option<End> {
+        for wish in self.plan.board.take_wishes() {
+            match wish {
+                Wish::Replace if self.ties.retires() => {}
+                Wish::Stop if !self.ties.has_master() => return Some(End::Stop),
+                Wish::Stop => self.ties.tell(News::Stop),
+                Wish::Reload | Wish::Replace if !self.ties.has_master() => {
+                    log::line(format_args!("a reload was asked for, and there is no --master"));
+                }
+                Wish::Reload => self.ties.tell(News::Reload),
+                Wish::Replace => self.ties.tell(News::Replace),
+            }
+        }
+        None
+    }
+
+    /// The end of a process whose successor serves.
+    fn leave(&mut self) -> i32 {
+        self.ties.close_heritage();
+        self.workers.stop(&self.plan, Instant::now() + self.mercy);
+        0
     }
 
     /// One line for each worker.
@@ -137,6 +181,7 @@ impl Control {
         let mut fds: Vec<i32> = self.signals.fds().collect();
         fds.extend(self.workers.fds());
         fds.extend(self.stats.as_ref().map(Stats::fd));
+        fds.extend(self.ties.fds());
         fds.push(self.plan.handoff.control_bell());
         sys::poll_readable(&fds, timeout_ms, &mut Vec::new());
         self.plan.handoff.silence_control();
@@ -155,7 +200,7 @@ impl Control {
     }
 
     /// Waits until each shard has carried out the last message.
-    fn await_shards(&self) {
+    pub(super) fn await_shards(&self) {
         for shard in &self.shards {
             let deadline = Instant::now() + Duration::from_secs(5);
             while shard.done.take().is_empty()
@@ -167,7 +212,7 @@ impl Control {
         }
     }
 
-    fn tell(&self, message: Message) {
+    pub(super) fn tell(&self, message: Message) {
         for (index, shard) in self.shards.iter().enumerate() {
             shard.mailbox.put(message);
             self.plan.handoff.ring(index);
@@ -179,7 +224,8 @@ impl Control {
         self.tell(Message::Drain);
         self.await_shards();
         // From here on clients are refused at once, and a proxy takes its next server.
-        for socket in self.source.sockets.iter().flat_map(|socket| &socket.fds) {
+        let sockets = self.source.sockets.iter().flat_map(|socket| &socket.fds);
+        for socket in sockets.filter(|_| !self.ties.retires()) {
             sys::shut(*socket, sys::Half::Both);
         }
         let deadline = Instant::now() + self.mercy;
@@ -187,8 +233,11 @@ impl Control {
             self.wait(20);
             self.bury();
             self.workers.spawn_due();
-            if self.signals.take().contains(&libc::SIGINT) {
+            if !self.ties.has_master() && self.signals.take().contains(&libc::SIGINT) {
                 log::line(format_args!("second SIGINT: leaving at once"));
+                return 0;
+            }
+            if matches!(self.ties.order(), Some(Order::Quit)) {
                 return 0;
             }
             if Instant::now() >= deadline {
@@ -200,14 +249,5 @@ impl Control {
         let leave = Duration::from_secs(5).min(self.mercy);
         self.workers.stop(&self.plan, Instant::now() + leave);
         0
-    }
-}
-
-fn name(signal: i32) -> &'static str {
-    match signal {
-        libc::SIGTERM => "SIGTERM",
-        libc::SIGINT => "SIGINT",
-        libc::SIGQUIT => "SIGQUIT",
-        _ => "SIGHUP",
     }
 }

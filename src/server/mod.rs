@@ -6,26 +6,28 @@
 
 mod affinity;
 mod control;
-mod listeners;
 mod prepare;
+mod succession;
 mod workers;
 
-use std::path::Path;
 use std::time::Duration;
 
 use affinity::Pins;
-use control::{Control, ShardThread, Signals};
-use listeners::Listener;
+use control::{Control, ShardThread};
+use succession::Ties;
 use workers::Workers;
 
 use crate::error::StartError;
 use crate::handoff::{Geometry, Handoff};
 use crate::isolation::{Embedding, Spawner, Verdict, probe};
+use crate::listen::Listener;
 use crate::log::{self, Writer};
-use crate::options::{Io, Isolation, Options};
-use crate::shard::{Driver, Limits, Logging, Setup, Timeouts};
+use crate::options::{Io, Isolation, Options, Protocol};
+use crate::shard::{self, Door, Driver, Limits, Listening, Logging, Setup, Timeouts};
+use crate::shared::link::{News, Tie};
 use crate::shared::{Board, Mailbox};
 use crate::stats::Stats;
+use crate::sys::signals::Signals;
 use crate::sys::{self, Sharing};
 use crate::wsgi::Plan;
 
@@ -34,55 +36,50 @@ const SLOTS_PER_SHARD: usize = 512;
 /// A head and what the shard appends to it must fit a slot, whose positions are 16-bit.
 const HEAD_BYTES_MAX: u32 = 65_535 - 256;
 
-/// Serves until it is told to stop; returns the exit code.
+/// Serves until it is told to stop; returns the exit code. `tie` leads to the master, if there is
+/// one, which made `listeners` and `stats` and removes them.
 ///
 /// # Errors
 /// Why the server does not start; nothing half-started is left behind.
-pub fn run(options: Options) -> Result<i32, StartError> {
-    prepare::banner();
-    prepare::environment(&options)?;
-    let mut pidfile = prepare::Pidfiles::default();
-    pidfile.write(options.pidfile.as_deref())?;
-    prepare::change_directory(&options)?;
-
+pub fn run(
+    options: &Options,
+    listeners: &[Listener],
+    stats: Option<Stats>,
+    tie: Option<Tie>,
+) -> Result<i32, StartError> {
     let workers = options.processes.max(1);
-    let shards = shard_count(&options, workers);
-    let listeners = listeners::bind(&options, shards)?;
-    let unfinished = Unfinished(&listeners);
+    let shards = shard_count(options);
     if options.threads > 64 {
         return Err(StartError::new("--threads: at most 64 threads for a worker; use --processes"));
     }
-    prepare::privileges(&options)?;
-    pidfile.write(options.pidfile2.as_deref())?;
-    if let Some(path) = &options.logto2 {
-        prepare::redirect(path)?;
-    }
-    let stats = Stats::bind(&options)?;
-
-    let embedding = prepare::embedding(&options);
+    let embedding = prepare::embedding(options);
     let geometry =
         Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
     let board = Board::new(workers, options.threads, shards).map_err(out_of_memory)?;
     // The crossing of the probe is its own: it serves nothing.
-    let isolation = choose_isolation(&options, &embedding, geometry, board, &listeners)?;
+    let isolation = choose_isolation(options, &embedding, geometry, board, listeners)?;
     let sharing = match isolation {
         Isolation::Process => Sharing::Processes,
         _ => Sharing::Threads,
     };
     let handoff = Handoff::new(geometry, sharing).map_err(out_of_memory)?;
-    let plan = prepare::plan(&options, handoff, board, &listeners);
+    let plan = prepare::plan(options, handoff, board, listeners, tie.as_ref());
+    // What a process of the app's must not hold open: the other end would wait for it.
+    let private = tie.as_ref().map_or(Vec::new(), Tie::fds);
     // The spawner first: it must be forked before any thread exists.
     let spawner = match isolation {
         Isolation::Process => Some(
-            Spawner::start(&embedding, &plan, options.lazy_apps)
+            Spawner::start(&embedding, &plan, options.lazy_apps, &private)
                 .map_err(|error| StartError::new(format!("the spawner: {error}")))?,
         ),
         _ => None,
     };
-    let signals = Signals::listen().map_err(|e| StartError::new(format!("signals: {e}")))?;
+    let need_app = options.need_app || tie.as_ref().is_some_and(|tie| tie.needs_app);
+    let signals =
+        Signals::listen(&control::HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
-        Some(spawner) => Workers::start_processes(spawner, &plan, options.need_app)?,
-        None => Workers::start_interpreters(&embedding, &plan, options.need_app)?,
+        Some(spawner) => Workers::start_processes(spawner, &plan, need_app)?,
+        None => Workers::start_interpreters(&embedding, &plan, need_app)?,
     };
     prepare::warn_without_app(&plan);
 
@@ -90,35 +87,25 @@ pub fn run(options: Options) -> Result<i32, StartError> {
     (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
     let driver = choose_driver(options.io)?;
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
-    let shards = start_shards(&options, &plan, &listeners, driver, &pins, &lines, &workers)?;
+    let shards = start_shards(options, &plan, listeners, driver, &pins, &lines, &workers)?;
     drop(lines);
-    announce(&plan, &listeners, driver, &workers);
-    std::mem::forget(unfinished);
+    if let Some(tie) = &tie {
+        tie.tell(News::Ready);
+    }
+    announce(&plan, listeners, driver, &workers);
 
     let mercy = Duration::from_secs(options.reload_mercy.max(1));
-    let source = prepare::stats_source(&plan, &listeners);
-    let mut control = Control { plan, workers, shards, signals, stats, source, pins, mercy };
+    let source = prepare::stats_source(&plan, listeners);
+    let ties = Ties::new(tie);
+    let mut control = Control { plan, workers, shards, signals, stats, source, pins, mercy, ties };
     let code = control.run();
     // Shards that were left behind still hold their ends of the log.
     if control.shards.iter().all(|shard| shard.thread.is_finished()) {
         writer.finish();
     }
-    if options.vacuum {
-        listeners::vacuum(&listeners);
-        pidfile.remove();
-    }
-    log::line(format_args!("goodbye to uwring."));
-    // Interpreters are never finalised: no destructor may run while their threads exist.
-    sys::exit_now(code)
-}
-
-/// Removes the sockets of a server that did not start.
-struct Unfinished<'l>(&'l [Listener]);
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        listeners::vacuum(self.0);
-    }
+    // Interpreters are never finalised: nothing is dropped while their threads exist.
+    std::mem::forget(control);
+    Ok(code)
 }
 
 fn out_of_memory(error: std::io::Error) -> StartError {
@@ -126,7 +113,8 @@ fn out_of_memory(error: std::io::Error) -> StartError {
 }
 
 /// min(usable CPUs, workers), or what was asked for; no shard without a worker.
-fn shard_count(options: &Options, workers: usize) -> usize {
+pub fn shard_count(options: &Options) -> usize {
+    let workers = options.processes.max(1);
     let cores = affinity::usable_cores().len().max(1);
     let usable = affinity::quota().map_or(cores, |quota| quota.min(cores));
     let wanted = options.shards.unwrap_or(usable);
@@ -156,7 +144,7 @@ fn choose_isolation(
         Isolation::Auto => {
             let tiny = Geometry { slots_per_shard: 1, ..geometry };
             let handoff = Handoff::new(tiny, Sharing::Threads).map_err(out_of_memory)?;
-            let plan = prepare::plan(options, handoff, board, listeners);
+            let plan = prepare::plan(options, handoff, board, listeners, None);
             Ok(match probe(embedding, &plan) {
                 Verdict::Capable => Isolation::Interpreter,
                 Verdict::Refused(reason) => {
@@ -218,6 +206,38 @@ fn timeouts(options: &Options) -> Timeouts {
     }
 }
 
+/// One shard's sockets.
+fn listen_on(
+    listeners: &[Listener],
+    shard: usize,
+    shards: usize,
+) -> std::io::Result<Vec<Listening>> {
+    let mut own = Vec::new();
+    for (index, listener) in listeners.iter().enumerate() {
+        for fd in listener.for_shard(shard, shards)? {
+            let (is_unix, protocol) = (listener.is_unix, spoken(listener));
+            own.push(Listening { fd, is_unix, protocol, index: index as u32 });
+        }
+    }
+    Ok(own)
+}
+
+fn doors(listeners: &[Listener]) -> Vec<Door> {
+    let door = |listener: &Listener| Door {
+        name: listener.name.clone(),
+        protocol: spoken(listener),
+        is_unix: listener.is_unix,
+    };
+    listeners.iter().map(door).collect()
+}
+
+fn spoken(listener: &Listener) -> shard::Protocol {
+    match listener.protocol {
+        Protocol::Http => shard::Protocol::Http,
+        Protocol::Uwsgi => shard::Protocol::Uwsgi,
+    }
+}
+
 fn start_shards(
     options: &Options,
     plan: &Plan,
@@ -231,13 +251,15 @@ fn start_shards(
     let mut shards = Vec::with_capacity(count);
     for index in 0..count {
         let (mailbox, done) = (Mailbox::default(), Mailbox::default());
-        let own = listeners.iter().enumerate().map(|(i, l)| l.for_shard(index, i));
+        let legacies = Mailbox::default();
+        let own = listen_on(listeners, index, count).map_err(|e| StartError::new(e.to_string()))?;
         let setup = Setup {
             index,
             handoff: plan.handoff,
             board: plan.board,
             workers: (index..plan.board.workers()).step_by(count).collect(),
-            listeners: own.collect::<Result<_, _>>().map_err(|e| StartError::new(e.to_string()))?,
+            listeners: own,
+            doors: doors(listeners),
             limits: limits(options),
             timeouts: timeouts(options),
             post_buffering: options.post_buffering.filter(|&limit| limit > 0),
@@ -248,6 +270,7 @@ fn start_shards(
             },
             lines: lines.clone(),
             mailbox: Mailbox::clone(&mailbox),
+            legacies: Mailbox::clone(&legacies),
             done: Mailbox::clone(&done),
             close_on_exec: matches!(workers, Workers::Interpreters(_)),
             driver,
@@ -264,7 +287,7 @@ fn start_shards(
         };
         let builder = std::thread::Builder::new().name(format!("uwring s{}", index + 1));
         let thread = builder.spawn(life).map_err(|e| StartError::new(format!("shard: {e}")))?;
-        shards.push(ShardThread { thread, mailbox, done });
+        shards.push(ShardThread { thread, mailbox, legacies, done });
     }
     Ok(shards)
 }
@@ -290,9 +313,4 @@ fn announce(plan: &Plan, listeners: &[Listener], driver: Driver, workers: &Worke
         plan.board.shards(),
         names.join(" ")
     ));
-}
-
-/// The file's name for a message.
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::exchange::{self, Next};
+use super::heritage::Given;
 use super::listener::{Peer, Protocol};
 use super::reader::{HTTP_BUFFER_BYTES, PACKET_BUFFER_BYTES, Reader, reader};
 use super::stream::{Received, Stream, WriteHalf, join};
@@ -39,13 +40,15 @@ pub(super) struct Connection<F> {
     pub(super) out: Vec<u8>,
 }
 
-/// Runs one connection to its end. A panic in it ends this connection and nothing else.
+/// Runs one connection to its end; `bytes` were received from it already. A panic in it ends this
+/// connection and nothing else.
 pub(super) async fn run(
     shard: Rc<Shard>,
     stream: Stream,
     peer: Peer,
     protocol: Protocol,
     listener: u32,
+    mut bytes: Vec<u8>,
     (key, watch): (usize, Rc<Watch>),
 ) {
     let fd = stream.fd();
@@ -55,9 +58,10 @@ pub(super) async fn run(
         Protocol::Http => HTTP_BUFFER_BYTES,
         Protocol::Uwsgi => PACKET_BUFFER_BYTES,
     };
+    bytes.reserve(buffer_bytes.saturating_sub(bytes.len()));
     let mut connection = Connection {
         shard: Rc::clone(&shard),
-        reader: reader(read, buffer_bytes),
+        reader: reader(read, bytes),
         writer,
         fd,
         watch,
@@ -90,6 +94,8 @@ enum Head {
     Rejected(Reject),
     /// The peer closed between two requests.
     Closed,
+    /// The connection lives on in a successor.
+    Given,
 }
 
 /// Serves one request after another until the peer, a limit or a drain ends it.
@@ -98,7 +104,7 @@ async fn serve<F: Future<Output = Received>>(connection: &mut Connection<F>) -> 
     loop {
         let mut request = connection.shard.take_request();
         let next = match connection.next_head(&mut request, is_first).await {
-            Head::Closed => Next::Close,
+            Head::Closed | Head::Given => Next::Close,
             Head::Rejected(reject) => {
                 connection.refuse(reject).await;
                 Next::Linger
@@ -131,6 +137,13 @@ impl<F: Future<Output = Received>> Connection<F> {
     async fn next_head(&mut self, request: &mut Request, is_first: bool) -> Head {
         let mut is_begun = false;
         loop {
+            if self.shard.has_heir() {
+                if self.reader.is_armed() {
+                    self.shard.disarm(self.fd);
+                } else if self.give_away().await == Given::Away {
+                    return Head::Given;
+                }
+            }
             // The read that was armed during the last response may have got it already.
             if !self.reader.is_armed() && !self.reader.bytes().is_empty() {
                 match self.parse(request) {
@@ -164,7 +177,7 @@ impl<F: Future<Output = Received>> Connection<F> {
 
     /// Prepares for the wait between two requests; false if there is nothing to wait for.
     fn wait_begin(&mut self, is_first: bool) -> bool {
-        if self.shard.draining.get() && !is_first {
+        if self.shard.draining.get() && !self.shard.has_heir() && !is_first {
             return false;
         }
         self.reader.shrink();

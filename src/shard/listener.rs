@@ -38,9 +38,22 @@ const ACCEPTS: usize = 8;
 /// The running accept loops of one listener, and the socket for a last look at its queue.
 struct Loops {
     canceller: Canceller,
+    door: Rc<OpenDoor>,
+}
+
+/// A listening socket, with a copy for looks at its queue that do not wait.
+struct OpenDoor {
+    socket: Socket,
     last: Last,
     protocol: Protocol,
     index: u32,
+}
+
+/// What happens to connections that wait to be accepted when accepting ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastLook {
+    Serve,
+    Leave,
 }
 
 enum Last {
@@ -53,26 +66,38 @@ pub(super) struct Accepting(Vec<Loops>);
 
 impl Accepting {
     /// Ends the loops. An accept that was won just before is still served, and so are connections
-    /// that wait in the queue already: their clients have been told that they are connected.
-    pub(super) fn stop(self, shard: &Rc<Shard>) {
-        for Loops { canceller, last, protocol, index } in self.0 {
+    /// that wait in the queue already, unless a successor takes them: their clients have been told
+    /// that they are connected.
+    pub(super) fn stop(self, shard: &Rc<Shard>, look: LastLook) {
+        for Loops { canceller, door } in self.0 {
             canceller.cancel();
-            while let Ok((stream, peer)) = accept_now(&last) {
-                begin(shard, stream, peer, protocol, index);
+            if look == LastLook::Serve {
+                door.look(shard);
             }
         }
     }
 }
 
+impl OpenDoor {
+    /// Takes all connections that wait in the queue.
+    fn look(&self, shard: &Rc<Shard>) {
+        while let Ok((stream, peer)) = accept_now(&self.last, shard.nonblocking) {
+            begin(shard, stream, peer, self.protocol, self.index);
+        }
+    }
+}
+
 /// Takes a connection out of the queue without waiting for one.
-fn accept_now(last: &Last) -> io::Result<(Stream, Peer)> {
+fn accept_now(last: &Last, nonblocking: bool) -> io::Result<(Stream, Peer)> {
     match last {
         Last::Tcp(listener) => {
             let (stream, addr) = listener.accept()?;
+            stream.set_nonblocking(nonblocking)?;
             Ok((Stream::Tcp(TcpStream::from_std(stream)?), peer_of(addr)))
         }
         Last::Unix(listener) => {
             let (stream, _) = listener.accept()?;
+            stream.set_nonblocking(nonblocking)?;
             Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::default()))
         }
     }
@@ -103,14 +128,13 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
         match socket.and_then(|socket| Ok((socket, copy?))) {
             Ok((socket, copy)) => {
                 let canceller = Canceller::new();
-                let socket = Rc::new(socket);
-                for _ in 0..ACCEPTS {
-                    let (shard, socket) = (Rc::clone(shard), Rc::clone(&socket));
-                    let handle = canceller.handle();
-                    monoio::spawn(accept_loop(shard, socket, protocol, index, handle));
-                }
                 let last = if is_unix { Last::Unix(copy.into()) } else { Last::Tcp(copy.into()) };
-                loops.push(Loops { canceller, last, protocol, index });
+                let door = Rc::new(OpenDoor { socket, last, protocol, index });
+                for _ in 0..ACCEPTS {
+                    let (shard, door) = (Rc::clone(shard), Rc::clone(&door));
+                    monoio::spawn(accept_loop(shard, door, canceller.handle()));
+                }
+                loops.push(Loops { canceller, door });
             }
             Err(error) => log_and_end(shard, &format!("a listener cannot be watched: {error}")),
         }
@@ -118,16 +142,10 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
     Accepting(loops)
 }
 
-async fn accept_loop(
-    shard: Rc<Shard>,
-    socket: Rc<Socket>,
-    protocol: Protocol,
-    index: u32,
-    cancel: monoio::io::CancelHandle,
-) {
+async fn accept_loop(shard: Rc<Shard>, door: Rc<OpenDoor>, cancel: monoio::io::CancelHandle) {
     loop {
         // Cancelable: dropping a pending accept would leak the connection that it wins.
-        let accepted = match &*socket {
+        let accepted = match &door.socket {
             Socket::Tcp(listener) => listener
                 .cancelable_accept(cancel.clone())
                 .await
@@ -138,8 +156,10 @@ async fn accept_loop(
                 .map(|(stream, _)| (Stream::Unix(stream), Peer::default())),
         };
         match accepted {
-            Ok((stream, peer)) => begin(&shard, stream, peer, protocol, index),
-            Err(_) if shard.draining.get() => return,
+            Ok((stream, peer)) => begin(&shard, stream, peer, door.protocol, door.index),
+            // The kernel wakes one waiting accept for each connection, of whichever process. If it
+            // was this one, and the cancel was quicker, nobody else knows of the connection.
+            Err(_) if shard.draining.get() => return door.look(&shard),
             Err(error) => back_off(&shard, &error).await,
         }
     }
@@ -152,7 +172,8 @@ fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, inde
     shard.row.bump(place::ACCEPTED, 1);
     // Counted from here on, so that a drain waits for it.
     let watched = shard.watches.add(stream.fd());
-    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, watched));
+    let bytes = Vec::new();
+    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, bytes, watched));
 }
 
 /// Without descriptors accept fails at once and for ever: waiting is better than spinning.
@@ -170,7 +191,7 @@ async fn back_off(shard: &Shard, error: &io::Error) {
     }
 }
 
-fn peer_of(addr: SocketAddr) -> Peer {
+pub(super) fn peer_of(addr: SocketAddr) -> Peer {
     // An IPv4 client of an IPv6 socket is shown as what it is.
     let ip = addr.ip().to_canonical();
     Peer { addr: ip.to_string(), port: addr.port().to_string() }

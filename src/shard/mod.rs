@@ -10,6 +10,7 @@
 mod body;
 mod connection;
 mod exchange;
+mod heritage;
 mod listener;
 mod reader;
 mod refusal;
@@ -34,6 +35,7 @@ use sendfile::{Desk, Report};
 use signal::Signal;
 use watch::Watches;
 
+pub use heritage::Door;
 pub use listener::{Listening, Protocol};
 pub use ring::{Driver, Flags, probe_uring};
 
@@ -43,6 +45,7 @@ use crate::handoff::{Handoff, Queue};
 use crate::log::{Clock, Lines};
 use crate::request::Request;
 use crate::response::Date;
+use crate::shared::link::Legacy;
 use crate::shared::{Board, Mailbox, Row, shard as place};
 
 /// Seconds after which something must have happened.
@@ -73,6 +76,8 @@ pub enum Message {
     WorkerDied { worker: usize, incarnation: u32 },
     /// Accept no more, finish what runs, then end.
     Drain,
+    /// The same, but what is open goes to a successor: the socket that leads to it.
+    Retire { heir: RawFd },
 }
 
 /// What a shard is made from. It crosses to the shard's thread.
@@ -83,6 +88,8 @@ pub struct Setup {
     /// Indices of the shard's own workers.
     pub workers: Vec<usize>,
     pub listeners: Vec<Listening>,
+    /// By the listeners' numbers.
+    pub doors: Vec<Door>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Bodies of at least this many bytes go to a file first.
@@ -90,6 +97,8 @@ pub struct Setup {
     pub logging: Logging,
     pub lines: Lines,
     pub mailbox: Mailbox<Message>,
+    /// Connections that come from a predecessor.
+    pub legacies: Mailbox<Legacy>,
     /// Messages that were carried out, for the control thread to wait on.
     pub done: Mailbox<Message>,
     /// Accepted sockets must be kept from programs that the app executes.
@@ -104,6 +113,8 @@ pub struct Shard {
     post_buffering: Option<u64>,
     logging: Logging,
     close_on_exec: bool,
+    /// The driver wants sockets that do not block; the ring wants those that do.
+    nonblocking: bool,
     handoff: &'static Handoff,
     board: &'static Board,
     row: Row,
@@ -119,6 +130,12 @@ pub struct Shard {
     ticking: Signal,
     watches: Watches,
     draining: Cell<bool>,
+    /// Where connections go while this shard retires.
+    heir: Cell<Option<RawFd>>,
+    legacies: Mailbox<Legacy>,
+    doors: Vec<Door>,
+    /// The ring, if reads can be cancelled on it.
+    ring: Cell<Option<RawFd>>,
     ended: Signal,
     lines: RefCell<Lines>,
     clock: RefCell<Clock>,
@@ -151,6 +168,7 @@ async fn serve(setup: Setup) {
         post_buffering: setup.post_buffering,
         logging: setup.logging,
         close_on_exec: setup.close_on_exec,
+        nonblocking: setup.driver == Driver::Epoll,
         handoff: setup.handoff,
         board: setup.board,
         row,
@@ -163,6 +181,13 @@ async fn serve(setup: Setup) {
         ticking: Signal::default(),
         watches: Watches::default(),
         draining: Cell::new(false),
+        heir: Cell::new(None),
+        legacies: setup.legacies,
+        doors: setup.doors,
+        ring: Cell::new(match setup.driver {
+            Driver::Uring(Flags::Defer) => crate::sys::uring::own_ring(),
+            _ => None,
+        }),
         ended: Signal::default(),
         lines: RefCell::new(setup.lines),
         clock: RefCell::default(),
@@ -202,7 +227,8 @@ impl Shard {
 
     /// Whether the connection may live beyond this request, as far as server and client go.
     fn keeps(&self, request: &Request, is_http: bool) -> bool {
-        is_http && request.keep_alive && self.timeouts.idle_s > 0 && !self.draining.get()
+        let stays = !self.draining.get() || self.has_heir();
+        is_http && request.keep_alive && self.timeouts.idle_s > 0 && stays
     }
 
     /// A head to parse into.

@@ -34,13 +34,13 @@ pub struct Reader<F> {
     failed: bool,
 }
 
-/// A reader of `half`, with a buffer of `bytes` to start with.
-pub fn reader(half: ReadHalf, bytes: usize) -> Reader<impl Future<Output = Received>> {
+/// A reader of `half`, with a buffer to start with and what it holds already.
+pub fn reader(half: ReadHalf, buffer: Vec<u8>) -> Reader<impl Future<Output = Received>> {
     Reader {
         arm: receive,
         armed: Box::pin(None),
         half: Some(half),
-        buffer: Vec::with_capacity(bytes),
+        buffer,
         ended: false,
         failed: false,
     }
@@ -102,6 +102,8 @@ impl<F: Future<Output = Received>> Reader<F> {
             Ok(0) => self.ended = true,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Our own cancel, which loses nothing: the connection moves.
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => {}
             Err(_) => (self.ended, self.failed) = (true, true),
         }
         Poll::Ready(())

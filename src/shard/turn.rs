@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monoio::net::UnixStream;
 
-use super::listener::Accepting;
+use super::listener::{Accepting, LastLook};
 use super::timer::Timer;
 use super::{Message, Shard};
 use crate::shared::{Mailbox, shard as place};
@@ -92,6 +92,9 @@ pub(super) async fn bells(
         shard.deliver(&news);
         news.clear();
         shard.gather_reports();
+        for legacy in shard.legacies.take() {
+            shard.adopt(legacy);
+        }
         for message in mailbox.take() {
             act(&shard, message, &mut accepting, &mut news);
             done.put(message);
@@ -121,19 +124,37 @@ fn act(
         }
         Message::Drain => {
             shard.draining.set(true);
+            shard.heir.set(None);
             if let Some(accepting) = accepting.take() {
-                accepting.stop(shard);
+                accepting.stop(shard, LastLook::Serve);
             }
             shard.watches.end_idle();
             shard.look_at_offered();
-            let shard = Rc::clone(shard);
-            monoio::spawn(async move {
-                // Accepts that were won just before the cancel come out in the next turns.
-                super::timer::pause(Duration::from_millis(5)).await;
-                if shard.watches.len() == 0 {
-                    shard.ended.raise();
-                }
-            });
+            end_when_empty(shard);
+        }
+        Message::Retire { heir } => {
+            // The last that come this way: later ones are passed on by the control thread.
+            for legacy in shard.legacies.take() {
+                shard.adopt(legacy);
+            }
+            shard.retire(heir);
+            if let Some(accepting) = accepting.take() {
+                accepting.stop(shard, LastLook::Leave);
+            }
+            shard.look_at_offered();
+            end_when_empty(shard);
         }
     }
+}
+
+/// Ends the shard if nothing is open; the sweep looks again later.
+fn end_when_empty(shard: &Rc<Shard>) {
+    let shard = Rc::clone(shard);
+    monoio::spawn(async move {
+        // Accepts that were won just before the cancel come out in the next turns.
+        super::timer::pause(Duration::from_millis(5)).await;
+        if shard.watches.len() == 0 {
+            shard.ended.raise();
+        }
+    });
 }

@@ -135,6 +135,12 @@ impl Watches {
         }
     }
 
+    /// The sockets of connections that are between two requests.
+    pub fn idle(&self) -> Vec<RawFd> {
+        let watches = self.watches.borrow();
+        watches.iter().filter(|(_, watch)| watch.idle.get()).map(|(_, watch)| watch.fd).collect()
+    }
+
     /// Ends the connections that are between two requests.
     pub fn end_idle(&self) {
         for (_, watch) in self.watches.borrow().iter() {

@@ -4,9 +4,10 @@
 //! Who may call it: every room but proto, python and handoff.
 //! What it may import: sys, std.
 //!
-//! All of it lies in one mapping that forked workers share, so the stats read true values without
+//! Counters lie in one mapping that forked workers share, so the stats read true values without
 //! asking anybody.
 
+pub mod link;
 mod mailbox;
 
 use std::io;
@@ -119,6 +120,17 @@ pub struct Board {
 const HEADER_WORDS: usize = 8;
 /// Requests logged or answered since the start, of all workers.
 const TOTAL: usize = 0;
+/// Bits of what apps ask of the server.
+const WISHES: usize = 1;
+
+/// What an app asks of the server (`uwsgi.reload()` and its like).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    Reload = 1,
+    Stop = 2,
+    /// The workers cannot be mended one by one.
+    Replace = 4,
+}
 
 impl Board {
     /// Makes the board. Must run before workers are forked.
@@ -168,6 +180,18 @@ impl Board {
         let cores = self.workers * self.threads;
         let start = HEADER_WORDS + self.workers * worker::WORDS + cores * core::WORDS;
         self.row(start + index * shard::WORDS, shard::WORDS)
+    }
+
+    /// Asks for something; the control thread looks within half a second.
+    pub fn ask(&self, wish: Wish) {
+        self.words[WISHES].fetch_or(wish as u64, Relaxed);
+    }
+
+    /// What was asked for since the last call.
+    pub fn take_wishes(&self) -> Vec<Wish> {
+        let bits = self.words[WISHES].swap(0, Relaxed);
+        let all = [Wish::Reload, Wish::Stop, Wish::Replace];
+        all.into_iter().filter(|&wish| bits & wish as u64 != 0).collect()
     }
 
     /// Counts one request of the whole server and returns its number. All shards write this word:

@@ -39,6 +39,8 @@ impl SocketFacts {
 /// What the stats tell of.
 pub struct Source {
     pub board: &'static Board,
+    /// The master's, or this process's own.
+    pub pid: i32,
     /// The uWSGI release that is reported.
     pub version: String,
     pub sockets: Vec<SocketFacts>,
@@ -71,6 +73,15 @@ impl Stats {
             minified: options.stats_minified,
             cores: !options.stats_no_cores,
         }))
+    }
+
+    /// The same server for another process: it answers with its own counters.
+    ///
+    /// # Errors
+    /// The kernel's (too many files).
+    pub fn duplicate(&self) -> std::io::Result<Stats> {
+        let Stats { is_http, minified, cores, .. } = *self;
+        Ok(Stats { socket: self.socket.try_clone()?, is_http, minified, cores })
     }
 
     /// Readable when a client waits.

@@ -30,6 +30,27 @@ pub fn send_with_fd(
     Ok(())
 }
 
+/// As `send_with_fd`, without waiting, for descriptors that are open as long as the caller looks.
+///
+/// # Errors
+/// The kernel's (`WouldBlock` when too much is on its way, others when the peer is gone).
+pub fn give_fd(socket: RawFd, bytes: &[u8], fd: RawFd) -> io::Result<()> {
+    // SAFETY: the caller's connection keeps `fd` open during this call; a wrong number is refused
+    // by the kernel.
+    let (socket, fd) = unsafe { (BorrowedFd::borrow_raw(socket), BorrowedFd::borrow_raw(fd)) };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        Ok(_) => Ok(()),
+        // Too many descriptors are on their way: the same as a full buffer.
+        Err(rustix::io::Errno::TOOMANYREFS) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Receives one message, and the descriptor that came with it.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ mod reply;
 mod template;
 mod worker;
 
-pub use crate::api::{Facts, UWSGI_VERSION};
+pub use crate::api::Facts;
 pub use app::{Boot, LoadError, Place};
 #[doc(hidden)] // For benches/python.rs.
 pub use call::Local;

@@ -6,6 +6,7 @@ pub mod packet;
 pub mod process;
 pub mod server;
 pub mod tools;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

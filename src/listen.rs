@@ -1,5 +1,9 @@
-//! Makes the listening sockets, by slot: one for each address and shard. They belong to the server,
-//! not to the shards, so that shards and server processes can be replaced around them.
+//! What it does: makes the listening sockets, by slot: one for each address and shard.
+//! What it does not: accept; remove what a successor still needs.
+//! Who may call it: master, which owns them, and server, which listens on them.
+//! What it may import: options, error, log, sys.
+//!
+//! They belong to neither shards nor server processes, so that both can be replaced around them.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,44 +17,125 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::StartError;
 use crate::log;
-use crate::options::{Address, Options, Protocol, SocketSpec};
-use crate::shard::{self, Listening};
+use crate::options::{Address, Environment, Options, Protocol, SocketSpec};
 use crate::sys;
 
-/// One address with its sockets, one for each shard.
+/// One address with its sockets, at least one for each shard.
 pub struct Listener {
+    /// The address as the configuration has it: a reload finds its socket by it.
+    key: String,
     /// `127.0.0.1:3031` or `/run/app.sock`.
     pub name: String,
     pub protocol: Protocol,
     backlog: u64,
     sockets: Vec<Socket>,
-    is_unix: bool,
+    pub is_unix: bool,
     /// The file to remove at exit, with its inode.
     file: Option<(PathBuf, u64)>,
     /// SERVER_PORT; empty for unix sockets.
     pub port: String,
 }
 
-/// Binds all sockets for `shards` shards.
+/// Makes the sockets for `shards` shards; those of `old` whose address is still wanted are taken
+/// out of it and kept, with the connections that wait in them.
 ///
 /// # Errors
-/// One line with the address, the kernel's reason and the likely cause.
-pub fn bind(options: &Options, shards: usize) -> Result<Vec<Listener>, StartError> {
+/// One line with the address, the kernel's reason and the likely cause. `old` is whole again then.
+pub fn bind(
+    options: &Options,
+    shards: usize,
+    old: &mut Vec<Listener>,
+) -> Result<Vec<Listener>, StartError> {
     if options.sockets.is_empty() {
         return Err(StartError::new(
             "nothing to listen on: give --http-socket, --http or --socket an address",
         ));
     }
     let backlog = backlog(options);
-    let mut listeners: Vec<Listener> = Vec::new();
+    let mut made = Made { listeners: Vec::new(), kept: Vec::new(), old };
     for (index, spec) in options.sockets.iter().enumerate() {
-        let listener = bind_one(spec, options, shards, backlog).inspect_err(|_| {
-            vacuum(&listeners);
-        })?;
+        let key = show(&spec.address);
+        let found = made.old.iter().position(|listener| listener.key == key);
+        let mut listener = match found.map(|at| made.old.remove(at)) {
+            Some(listener) => {
+                made.kept.push(made.listeners.len());
+                made.listeners.push(listener);
+                let last = made.listeners.last_mut().expect("it was pushed just now");
+                last.protocol = spec.protocol;
+                last.widen(shards, backlog).map_err(|error| explain(spec, &error))?;
+                log::line(format_args!("uwsgi socket {index} kept on {}", last.name));
+                continue;
+            }
+            None => bind_one(spec, options, shards, backlog)?,
+        };
+        listener.key = key;
         announce(index, spec, &listener);
-        listeners.push(listener);
+        made.listeners.push(listener);
     }
-    Ok(listeners)
+    made.kept.clear();
+    Ok(std::mem::take(&mut made.listeners))
+}
+
+/// The sockets that a service manager opened for us (sd_listen_fds(3)): those at an address of the
+/// configuration are found by `bind`, the others become addresses of their own, as in uWSGI.
+///
+/// # Errors
+/// A descriptor that is no socket.
+pub fn activated(options: &mut Options, env: &Environment) -> Result<Vec<Listener>, StartError> {
+    let number = |name: &str| {
+        let (_, value) = env.iter().find(|(key, _)| key == name)?;
+        value.to_str()?.parse::<i32>().ok()
+    };
+    let ours = number("LISTEN_PID").is_some_and(|pid| pid == std::process::id() as i32);
+    let count = number("LISTEN_FDS").filter(|_| ours).unwrap_or(0);
+    if count > 0 {
+        log::line(format_args!("- SystemD socket activation detected -"));
+    }
+    let mut found = Vec::new();
+    for fd in FIRST_ACTIVATED..FIRST_ACTIVATED + count {
+        let failed = |error: io::Error| StartError::new(format!("LISTEN_FDS: {fd}: {error}"));
+        sys::close_on_exec(fd);
+        let (name, port, is_unix, sockets) = inherit(fd, 1, backlog(options)).map_err(failed)?;
+        let at_address = |spec: &&SocketSpec| match &spec.address {
+            Address::Unix(path) => name == path.display().to_string(),
+            address => name == show(address),
+        };
+        let key = match options.sockets.iter().find(at_address) {
+            Some(spec) => show(&spec.address),
+            None => {
+                let (address, protocol) = (Address::Fd(fd), options.protocol);
+                let key = show(&address);
+                let option = "socket".to_owned();
+                options.sockets.push(SocketSpec { option, address, protocol });
+                key
+            }
+        };
+        let (protocol, backlog) = (Protocol::Uwsgi, backlog(options) as u64);
+        found.push(Listener { key, name, protocol, backlog, sockets, is_unix, file: None, port });
+    }
+    Ok(found)
+}
+
+const FIRST_ACTIVATED: i32 = 3;
+
+/// What `bind` has so far: dropped early, new sockets are removed and old ones given back.
+struct Made<'o> {
+    listeners: Vec<Listener>,
+    /// Places of those that came from `old`.
+    kept: Vec<usize>,
+    old: &'o mut Vec<Listener>,
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        for (place, listener) in self.listeners.drain(..).enumerate() {
+            if self.kept.contains(&place) {
+                self.old.push(listener);
+            } else {
+                vacuum(std::slice::from_ref(&listener));
+            }
+        }
+    }
 }
 
 /// uWSGI's lines, which scripts look for.
@@ -101,12 +186,14 @@ fn bind_one(
         Address::Abstract(name) => bind_abstract(name, shards, backlog),
         Address::Fd(fd) => inherit(*fd, shards, backlog),
     };
-    let (name, port, is_unix, sockets) = result.map_err(|error| {
-        let shown = show(&spec.address);
-        StartError::new(format!("--{} {shown}: {}{}", spec.option, reason(&error), cause(&error)))
-    })?;
-    let protocol = spec.protocol;
-    Ok(Listener { name, protocol, backlog: backlog as u64, sockets, is_unix, file: None, port })
+    let (name, port, is_unix, sockets) = result.map_err(|error| explain(spec, &error))?;
+    let (protocol, backlog, key) = (spec.protocol, backlog as u64, String::new());
+    Ok(Listener { key, name, protocol, backlog, sockets, is_unix, file: None, port })
+}
+
+fn explain(spec: &SocketSpec, error: &io::Error) -> StartError {
+    let shown = show(&spec.address);
+    StartError::new(format!("--{} {shown}: {}{}", spec.option, reason(error), cause(error)))
 }
 
 fn show(address: &Address) -> String {
@@ -204,9 +291,10 @@ fn inherit(fd: i32, shards: usize, backlog: i32) -> io::Result<Sockets> {
     socket.set_nonblocking(true)?;
     socket.listen(backlog)?;
     let is_unix = addr.is_unix();
-    let (name, port) = match addr.as_socket() {
-        Some(addr) => (addr.to_string(), addr.port().to_string()),
-        None => (format!("fd://{fd}"), String::new()),
+    let (name, port) = match (addr.as_socket(), addr.as_pathname()) {
+        (Some(addr), _) => (addr.to_string(), addr.port().to_string()),
+        (None, Some(path)) => (path.display().to_string(), String::new()),
+        (None, None) => (format!("fd://{fd}"), String::new()),
     };
     Ok((name, port, is_unix, share(socket, shards)?))
 }
@@ -271,6 +359,7 @@ fn bind_unix(
     let sockets = share(socket, shards).map_err(|error| fail("", error))?;
     let file = Some((path, inode));
     Ok(Listener {
+        key: String::new(),
         name,
         protocol,
         backlog: backlog as u64,
@@ -301,17 +390,34 @@ fn chown(path: &Path, owner: &str) -> Result<(), StartError> {
 }
 
 impl Listener {
-    /// The socket of one shard, as a descriptor of the shard's own.
+    /// The sockets of one shard, as descriptors of its own: several when there were more shards
+    /// once, since connections may wait in each.
     ///
     /// # Errors
     /// The kernel's (too many files).
-    pub fn for_shard(&self, shard: usize, index: usize) -> io::Result<Listening> {
-        let protocol = match self.protocol {
-            Protocol::Http => shard::Protocol::Http,
-            Protocol::Uwsgi => shard::Protocol::Uwsgi,
-        };
-        let fd = OwnedFd::from(self.sockets[shard].try_clone()?);
-        Ok(Listening { fd, is_unix: self.is_unix, protocol, index: index as u32 })
+    pub fn for_shard(&self, shard: usize, shards: usize) -> io::Result<Vec<OwnedFd>> {
+        let own = self.sockets.iter().skip(shard).step_by(shards);
+        own.map(|socket| socket.try_clone().map(OwnedFd::from)).collect()
+    }
+
+    /// Makes sure that each of `shards` shards has a socket.
+    fn widen(&mut self, shards: usize, backlog: i32) -> io::Result<()> {
+        while self.sockets.len() < shards {
+            // One that came from elsewhere may be alone at its address: the shards share it then.
+            let has_group = !self.is_unix && self.sockets[0].reuse_port()?;
+            let socket = match self.sockets[0].local_addr()?.as_socket() {
+                Some(addr) if has_group => {
+                    let socket = tcp_socket(addr)?;
+                    socket.set_reuse_port(true)?;
+                    socket.bind(&addr.into())?;
+                    socket.listen(backlog)?;
+                    socket
+                }
+                _ => self.sockets[0].try_clone()?,
+            };
+            self.sockets.push(socket);
+        }
+        Ok(())
     }
 
     pub fn fds(&self) -> Vec<i32> {

@@ -1,0 +1,91 @@
+//! The server processes, as the master sees them.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use crate::shared::link::{Leash, News, Tie};
+use crate::sys;
+
+/// What a server process is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Starting,
+    Serving,
+    /// A successor serves.
+    Retiring,
+}
+
+/// A server process.
+pub struct Child {
+    pub pid: i32,
+    pub leash: Leash,
+    /// Where its predecessors hand their connections in.
+    pub heir: OwnedFd,
+    pub phase: Phase,
+    pub since: Instant,
+    /// When it told last that it runs.
+    pub heard: Instant,
+    pub kill_at: Option<Instant>,
+    is_open: bool,
+}
+
+/// A child that is not born yet.
+pub struct Unborn {
+    leash: Leash,
+    heir: OwnedFd,
+}
+
+impl Unborn {
+    /// The child with its number.
+    ///
+    /// # Errors
+    /// None today; the kernel's, once it is watched by more than its link.
+    pub fn born(self, pid: i32) -> io::Result<Child> {
+        let (Unborn { leash, heir }, now) = (self, Instant::now());
+        let phase = Phase::Starting;
+        Ok(Child { pid, leash, heir, phase, since: now, heard: now, kill_at: None, is_open: true })
+    }
+}
+
+impl Child {
+    /// Both ends of the link: the master's and the server process's.
+    ///
+    /// # Errors
+    /// The kernel's (too many files).
+    pub fn prepare() -> io::Result<(Unborn, Tie)> {
+        let (ours, theirs) = sys::message_pair()?;
+        let (heir, heritage) = sys::message_pair()?;
+        let tie = Tie::new(theirs, heritage, std::process::id() as i32);
+        Ok((Unborn { leash: Leash::new(ours), heir }, tie))
+    }
+
+    /// Tells predecessors, which hold a copy of this descriptor, that nobody listens any more. Not
+    /// for a forked process that only drops what is its parent's: the socket is the same.
+    pub fn disinherit(&self) {
+        sys::shut(self.heir.as_raw_fd(), sys::Half::Both);
+    }
+
+    /// Readable when there is news.
+    pub fn fds(&self) -> Option<RawFd> {
+        self.is_open.then(|| self.leash.fd())
+    }
+
+    /// What the server process has told since the last call.
+    pub fn take_news(&mut self) -> Vec<News> {
+        let mut all = Vec::new();
+        let mut ready = Vec::new();
+        while self.is_open {
+            sys::poll_readable(&[self.leash.fd()], 0, &mut ready);
+            if ready != [true] {
+                break;
+            }
+            match self.leash.news() {
+                Some(news) => all.push(news),
+                // Its end is told by the kernel.
+                None => self.is_open = false,
+            }
+        }
+        all
+    }
+}

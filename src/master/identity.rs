@@ -1,0 +1,230 @@
+//! The steps before anything is started, in uWSGI's order: environment, pidfile, directory,
+//! privileges.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use crate::error::StartError;
+use crate::log;
+use crate::options::{Options, UWSGI_VERSION};
+use crate::sys;
+
+/// The first lines of the log.
+pub fn banner() {
+    log::line(format_args!(
+        "*** Starting uwring {} (uWSGI {}.{}.{} compatible), Python 3.{} ***",
+        env!("CARGO_PKG_VERSION"),
+        UWSGI_VERSION.0,
+        UWSGI_VERSION.1,
+        UWSGI_VERSION.2,
+        env!("UWRING_PYTHON_MINOR"),
+    ));
+}
+
+/// The way back to the process that somebody started and that waits for our readiness.
+#[derive(Default)]
+pub struct Daemon(Option<UnixStream>);
+
+impl Daemon {
+    /// Lets the waiting process end, with success.
+    pub fn ready(&self) {
+        if let Some(waits) = &self.0 {
+            let _ = { waits }.write_all(b"1");
+        }
+    }
+}
+
+/// Goes into the background, if that is wanted: `daemonize` at once, `daemonize2` as soon as the
+/// app is loaded, as far as the one who waits can tell. Returns in the process that goes on.
+///
+/// # Errors
+/// The log cannot be opened, or the kernel refuses a fork.
+pub fn daemonize(options: &Options) -> Result<Daemon, StartError> {
+    let (path, waits) = match (&options.daemonize, &options.daemonize2) {
+        (Some(path), _) => (path, false),
+        (None, Some(path)) => (path, true),
+        (None, None) => return Ok(Daemon::default()),
+    };
+    let failed = |what: String| StartError::new(format!("daemonize {}: {what}", shown(path)));
+    let log_file = File::options().create(true).append(true).open(path);
+    let mut log_file = log_file.map_err(|error| failed(error.to_string()))?;
+    let begin = log_file.seek(SeekFrom::End(0)).unwrap_or(0);
+    let (here, there) = UnixStream::pair().map_err(|error| failed(error.to_string()))?;
+    match sys::fork().map_err(|error| failed(format!("fork(): {error}")))? {
+        sys::Fork::Parent { .. } if !waits => sys::exit_now(0),
+        sys::Fork::Parent { .. } => {
+            drop(there);
+            let mut answer = [0];
+            let started = matches!({ &here }.read(&mut answer), Ok(1));
+            if !started {
+                show_from(path, begin);
+            }
+            sys::exit_now(i32::from(!started))
+        }
+        sys::Fork::Child => {
+            drop(here);
+            sys::new_session();
+            redirect(path)?;
+            if let Ok(null) = File::open("/dev/null") {
+                sys::replace_input(&null);
+            }
+            Ok(Daemon(waits.then_some(there)))
+        }
+    }
+}
+
+/// Shows on the terminal what was written to the log in vain.
+fn show_from(path: &Path, begin: u64) {
+    let Ok(mut file) = File::open(path) else { return };
+    let mut text = Vec::new();
+    if file.seek(SeekFrom::Start(begin)).is_ok() && file.read_to_end(&mut text).is_ok() {
+        let _ = std::io::stderr().write_all(&text);
+    }
+}
+
+/// Sends a signal to the server whose number stands in a pidfile (uWSGI: `--reload`, `--stop`).
+///
+/// # Errors
+/// No such file, no number in it, no such process, or one that is no server of this kind.
+pub fn send_to_pidfile(path: &Path, signal: i32) -> Result<(), StartError> {
+    let failed = |what: String| StartError::new(format!("{}: {what}", shown(path)));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let pid = text.trim().parse::<i32>().ok().filter(|&pid| pid > 1);
+    let pid = pid.ok_or_else(|| failed("there is no process number in this file".into()))?;
+    // Held open, the number cannot become another process's between the look and the signal.
+    let _held = sys::pidfd_open(pid)
+        .map_err(|_| failed(format!("process {pid} does not run any more: nothing was sent")))?;
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let name = exe.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if !exe.as_os_str().is_empty() && !name.contains("uwring") && !name.contains("uwsgi") {
+        return Err(failed(format!(
+            "process {pid} is {name} and no server of this kind: nothing was sent"
+        )));
+    }
+    sys::kill(pid, signal);
+    Ok(())
+}
+
+/// Environment variables, umask and the log file.
+///
+/// # Errors
+/// A log file that cannot be opened.
+pub fn environment(options: &Options) -> Result<(), StartError> {
+    for name in &options.unenv {
+        sys::unset_env(name);
+    }
+    for (name, value) in &options.env {
+        sys::set_env(name, value);
+    }
+    if let Some(mask) = options.umask {
+        sys::umask(mask);
+    }
+    if let Some(path) = &options.logto {
+        redirect(path)?;
+    }
+    Ok(())
+}
+
+/// Sends the log to a file from here on.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn redirect(path: &Path) -> Result<(), StartError> {
+    log::redirect_to(path)
+        .map_err(|error| StartError::new(format!("logto {}: {error}", shown(path))))
+}
+
+/// Enters `chdir`.
+///
+/// # Errors
+/// The directory cannot be entered.
+pub fn change_directory(options: &Options) -> Result<(), StartError> {
+    let Some(path) = &options.chdir else { return Ok(()) };
+    let shown = shown(path);
+    std::env::set_current_dir(path)
+        .map_err(|error| StartError::new(format!("chdir {shown}: {error}")))?;
+    log::line(format_args!("chdir() to {shown}"));
+    Ok(())
+}
+
+/// Drops root, after the sockets are bound and before any thread exists.
+///
+/// # Errors
+/// An unknown user or group; not root.
+pub fn privileges(options: &Options) -> Result<(), StartError> {
+    let unknown =
+        |what: &str, name: &str| StartError::new(format!("there is no {what} \"{name}\""));
+    let gid = match &options.gid {
+        Some(name) => Some(sys::group_id(name).ok_or_else(|| unknown("group", name))?),
+        None => None,
+    };
+    let uid = match &options.uid {
+        Some(name) => Some(sys::user_id(name).ok_or_else(|| unknown("user", name))?.0),
+        None => None,
+    };
+    let (own_uid, own_gid) = sys::user();
+    let uid = uid.filter(|&uid| uid != own_uid);
+    let gid = gid.filter(|&gid| gid != own_gid);
+    if own_uid != 0 && (uid.is_some() || gid.is_some()) {
+        return Err(StartError::new("cannot setuid() as non-root user: --uid and --gid need root"));
+    }
+    sys::drop_privileges(uid, gid)
+        .map_err(|error| StartError::new(format!("changing user and group: {error}")))?;
+    if let Some(gid) = gid {
+        log::line(format_args!("setgid() to {gid}"));
+    }
+    if let Some(uid) = uid {
+        log::line(format_args!("setuid() to {uid}"));
+    } else if own_uid == 0 {
+        log::line(format_args!(
+            "*** WARNING: you are running uWSGI as root !!! (use the --uid flag) ***"
+        ));
+    }
+    Ok(())
+}
+
+/// The pidfiles that were written.
+#[derive(Default)]
+pub struct Pidfiles(Vec<PathBuf>);
+
+impl Pidfiles {
+    /// Writes the process's number, if a file is wanted.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, path: Option<&Path>) -> Result<(), StartError> {
+        let Some(path) = path else { return Ok(()) };
+        let shown = shown(path);
+        log::line(format_args!("writing pidfile to {shown}"));
+        std::fs::write(path, format!("{}\n", std::process::id()))
+            .map_err(|error| StartError::new(format!("pidfile {shown}: {error}")))?;
+        self.0.push(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        Ok(())
+    }
+
+    /// Writes them once more (uWSGI: MasterFIFO's `P`).
+    pub fn renew(&self) {
+        for path in &self.0 {
+            let written = std::fs::write(path, format!("{}\n", std::process::id()));
+            if let Err(error) = written {
+                log::line(format_args!("pidfile {}: {error}", shown(path)));
+            }
+        }
+    }
+
+    /// uWSGI: `vacuum` removes them at the end.
+    pub fn remove(&self) {
+        for path in &self.0 {
+            if std::fs::remove_file(path).is_ok() {
+                log::line(format_args!("VACUUM: pidfile removed."));
+            }
+        }
+    }
+}
+
+/// The file's name for a message.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

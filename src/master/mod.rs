@@ -1,0 +1,458 @@
+//! What this room does: prepares the process, owns the listeners, and with `master` keeps a server
+//! process running: restarts it, replaces it at a reload, ends it.
+//! What it does not: serve; it holds no Python and no ring, and has one thread.
+//! Who may call it: `main`, which hands it the server's functions.
+//! What it may import: options, listen, shared, stats, log, sys, error.
+//!
+//! A reload starts a successor beside the old server process. Both accept on the same sockets; once
+//! the successor serves, the old one hands it its connections, ends its requests and leaves. A
+//! successor that does not start changes nothing.
+
+mod children;
+mod fifo;
+mod identity;
+mod notify;
+mod origin;
+mod reload;
+mod touch;
+
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use children::{Child, Phase};
+use fifo::Fifo;
+use notify::Notify;
+use origin::Origin;
+use touch::Touches;
+
+pub use identity::send_to_pidfile;
+
+use crate::error::StartError;
+use crate::listen::{self, Listener};
+use crate::log;
+use crate::options::{Environment, Options};
+use crate::shared::link::{News, Order, Tie};
+use crate::stats::Stats;
+use crate::sys;
+use crate::sys::signals::{self, Signals};
+
+/// What the master starts, handed in since it knows no shard.
+#[derive(Clone, Copy)]
+pub struct Role {
+    /// How many sockets an address needs.
+    pub shards: fn(&Options) -> usize,
+    /// Serves until told to stop; returns the exit code.
+    pub serve: Serve,
+}
+
+type Serve = fn(&Options, &[Listener], Option<Stats>, Option<Tie>) -> Result<i32, StartError>;
+
+const HEARD: [i32; 7] = [
+    libc::SIGTERM,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGHUP,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGCHLD,
+];
+
+/// A server process that lived shorter died of starting: its successor waits, longer each time.
+const SHORT_LIFE: Duration = Duration::from_secs(2);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How much later than its own deadline a server process is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the server, with or without a master. Returns the exit code, if it returns.
+///
+/// # Errors
+/// Why the server does not start; nothing half-started is left behind.
+pub fn run(
+    mut options: Options,
+    args: Vec<OsString>,
+    env: Environment,
+    role: Role,
+) -> Result<i32, StartError> {
+    let configured = options.sockets.len();
+    let mut old = listen::activated(&mut options, &env)?;
+    let origin = Origin::new(args, env, options.sockets[configured..].to_vec());
+    let daemon = identity::daemonize(&options)?;
+    identity::banner();
+    identity::environment(&options)?;
+    let mut pidfile = identity::Pidfiles::default();
+    pidfile.write(options.pidfile.as_deref())?;
+    identity::change_directory(&options)?;
+    let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;
+    let mut made = Made { listeners, pidfile, options };
+    identity::privileges(&made.options)?;
+    made.pidfile.write(made.options.pidfile2.as_deref())?;
+    if let Some(path) = &made.options.logto2 {
+        identity::redirect(path)?;
+    }
+    let stats = Stats::bind(&made.options)?;
+    let notify = Notify::from_env(&origin.env);
+    let is_init = std::process::id() == 1;
+    if !made.options.master && !is_init {
+        log::line(format_args!(
+            "*** WARNING: you are running uWSGI without its master process manager ***"
+        ));
+        daemon.ready();
+        let code = (role.serve)(&made.options, &made.listeners, stats, None);
+        return code.map(|code| made.end(code));
+    }
+    let signals = Signals::listen(&HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
+    let fifos = Fifo::open_all(&made.options.master_fifo)?;
+    let touches = Touches::new(&made.options);
+    let mut master = Master {
+        origin,
+        role,
+        stats,
+        signals,
+        fifos,
+        touches,
+        notify,
+        daemon,
+        children: Vec::new(),
+        restart: None,
+        wait: SHORT_LIFE,
+        reload_again: false,
+        ending: None,
+        has_served: false,
+        generation: 0,
+        made,
+    };
+    let code = master.life()?;
+    master.made.end(code)
+}
+
+/// What the process has made in the file system, removed if it does not start.
+struct Made {
+    options: Options,
+    listeners: Vec<Listener>,
+    pidfile: identity::Pidfiles,
+}
+
+impl Made {
+    /// Ends the process.
+    fn end(&mut self, code: i32) -> ! {
+        if self.options.vacuum {
+            listen::vacuum(&self.listeners);
+            self.pidfile.remove();
+        }
+        log::line(format_args!("goodbye to uwring."));
+        // No destructor may run while threads of interpreters exist.
+        sys::exit_now(code)
+    }
+}
+
+impl Drop for Made {
+    /// Removes the sockets of a server that did not start.
+    fn drop(&mut self) {
+        listen::vacuum(&self.listeners);
+    }
+}
+
+/// The master's state.
+struct Master {
+    made: Made,
+    origin: Origin,
+    role: Role,
+    stats: Option<Stats>,
+    signals: Signals,
+    fifos: Vec<Fifo>,
+    touches: Touches,
+    notify: Notify,
+    daemon: identity::Daemon,
+    children: Vec<Child>,
+    /// When a server process that died gets its successor, and how long the next one would wait.
+    restart: Option<Instant>,
+    wait: Duration,
+    /// A reload was asked for while one was under way.
+    reload_again: bool,
+    ending: Option<Ending>,
+    has_served: bool,
+    generation: u32,
+}
+
+/// A stop under way.
+struct Ending {
+    code: i32,
+    kill_at: Instant,
+}
+
+impl Master {
+    /// Keeps a server process running until the end; returns the exit code.
+    fn life(&mut self) -> Result<i32, StartError> {
+        self.spawn()?;
+        loop {
+            self.wait_for_something();
+            for signal in self.signals.take() {
+                self.hear(signal);
+            }
+            for command in fifo::commands(&mut self.fifos) {
+                self.command(command);
+            }
+            if let Some(path) = self.touches.touched() {
+                log::line(format_args!("*** {} has been touched... reload ***", path.display()));
+                self.reload();
+            }
+            self.listen_to_children();
+            if let Some(code) = self.bury()? {
+                return Ok(code);
+            }
+            self.tend();
+            self.watchdog();
+        }
+    }
+
+    fn wait_for_something(&self) {
+        let mut fds: Vec<i32> = self.signals.fds().collect();
+        fds.extend(self.fifos.iter().map(Fifo::fd));
+        for child in &self.children {
+            fds.extend(child.fds());
+        }
+        let mut limit = Duration::from_secs(1);
+        if let Some(at) = self.restart {
+            limit = limit.min(at.saturating_duration_since(Instant::now()));
+        }
+        sys::poll_readable(&fds, limit.as_millis() as i32 + 1, &mut Vec::new());
+    }
+
+    /// Acts on a signal, as uWSGI's master does, but for TERM: it stops, gracefully.
+    fn hear(&mut self, signal: i32) {
+        match signal {
+            libc::SIGHUP => {
+                log::line(format_args!("...gracefully killing workers..."));
+                self.reload();
+            }
+            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => {
+                let name = signals::name(signal);
+                if self.ending.is_some() && signal == libc::SIGINT {
+                    log::line(format_args!("second SIGINT: leaving at once"));
+                    self.quit();
+                } else {
+                    log::line(format_args!("{name} received: finishing the requests in flight"));
+                    self.stop(0);
+                }
+            }
+            libc::SIGUSR1 | libc::SIGUSR2 => self.order(&Order::Status),
+            _ => {}
+        }
+    }
+
+    /// uWSGI's MasterFIFO.
+    fn command(&mut self, command: u8) {
+        match command {
+            b'r' | b'R' | b'c' | b'w' | b'W' | b'f' => {
+                log::line(format_args!("...gracefully killing workers..."));
+                self.reload();
+            }
+            b'q' => self.stop(0),
+            b'Q' => {
+                self.stop(0);
+                self.quit();
+            }
+            b's' => self.order(&Order::Status),
+            b'P' => self.made.pidfile.renew(),
+            b'\n' | b'\r' | b' ' => {}
+            other => log::line(format_args!(
+                "master-fifo: unknown command '{}' (r reload, q stop, Q stop at once, s status, \
+                 P pidfiles)",
+                other.escape_ascii()
+            )),
+        }
+    }
+
+    fn order(&self, order: &Order) {
+        for child in self.children.iter().filter(|child| child.phase != Phase::Retiring) {
+            child.leash.order(order);
+        }
+    }
+
+    /// Forks a server process.
+    fn spawn(&mut self) -> Result<(), StartError> {
+        let failed =
+            |what: &str, error: std::io::Error| StartError::new(format!("{what}: {error}"));
+        self.generation += 1;
+        let stats = match &self.stats {
+            Some(stats) => Some(stats.duplicate().map_err(|e| failed("stats", e))?),
+            None => None,
+        };
+        let (child, mut tie) = Child::prepare().map_err(|e| failed("socket", e))?;
+        tie.needs_app = self.children.iter().any(|child| child.phase == Phase::Serving);
+        let before = sys::hold_signals();
+        let forked = sys::fork();
+        if matches!(forked, Ok(sys::Fork::Child)) {
+            drop(child);
+            self.serve(tie, stats, &before);
+        }
+        sys::restore_signals(&before);
+        let sys::Fork::Parent { child: pid } = forked.map_err(|e| failed("fork()", e))? else {
+            unreachable!("BUG: the child has its own life")
+        };
+        drop(tie);
+        self.children.push(child.born(pid).map_err(|e| failed("pidfd_open()", e))?);
+        Ok(())
+    }
+
+    /// The life of a server process, in the child of a fork.
+    fn serve(&mut self, tie: Tie, stats: Option<Stats>, before: &libc::sigset_t) -> ! {
+        // What leads to siblings or stands for the master is none of this process's.
+        self.children.clear();
+        self.fifos.clear();
+        self.stats = None;
+        let nobody = Signals::listen(&[]).expect("BUG: listening to nothing asks for nothing");
+        std::mem::replace(&mut self.signals, nobody).forget();
+        sys::restore_signals(before);
+        let Made { options, listeners, .. } = &self.made;
+        let code = match (self.role.serve)(options, listeners, stats, Some(tie)) {
+            Ok(code) => code,
+            Err(error) => {
+                log::line(format_args!("uwring: {error}"));
+                error.code()
+            }
+        };
+        sys::exit_now(code)
+    }
+
+    fn listen_to_children(&mut self) {
+        for index in 0..self.children.len() {
+            for news in self.children[index].take_news() {
+                match news {
+                    News::Ready => self.crown(index),
+                    News::Alive => self.children[index].heard = Instant::now(),
+                    News::Reload => self.reload(),
+                    News::Replace => self.replace(index),
+                    News::Stop => self.stop(0),
+                }
+            }
+        }
+    }
+
+    /// A server process asks for its successor, with nothing read again.
+    fn replace(&mut self, index: usize) {
+        let serves = self.children[index].phase == Phase::Serving;
+        let starts = self.children.iter().any(|child| child.phase == Phase::Starting);
+        if serves
+            && !starts
+            && self.ending.is_none()
+            && let Err(error) = self.spawn()
+        {
+            log::line(format_args!("no successor: {error}"));
+        }
+    }
+
+    /// A successor serves: the others retire.
+    fn crown(&mut self, index: usize) {
+        self.children[index].phase = Phase::Serving;
+        self.wait = SHORT_LIFE;
+        let now = Instant::now();
+        let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
+        for other in 0..self.children.len() {
+            if other == index {
+                continue;
+            }
+            let Ok(heir) = self.children[index].heir.try_clone() else { continue };
+            let child = &mut self.children[other];
+            child.leash.order(&Order::Retire(heir));
+            if child.phase != Phase::Retiring {
+                child.phase = Phase::Retiring;
+                child.kill_at = Some(now + mercy);
+            }
+        }
+        if self.ending.is_some() {
+            self.children[index].leash.order(&Order::Stop);
+        }
+        self.has_served = true;
+        self.daemon.ready();
+        self.notify.ready(&self.status());
+        if std::mem::take(&mut self.reload_again) {
+            self.reload();
+        }
+    }
+
+    fn status(&self) -> String {
+        format!("uwring serves, {} worker(s)", self.made.options.processes.max(1))
+    }
+
+    /// Looks after server processes that ended. The exit code, when the last one did at the end.
+    fn bury(&mut self) -> Result<Option<i32>, StartError> {
+        // All children of ours, and as PID 1 those that others left behind.
+        while let Some((pid, how)) = sys::reap() {
+            let Some(index) = self.children.iter().position(|child| child.pid == pid) else {
+                continue;
+            };
+            let child = self.children.remove(index);
+            child.disinherit();
+            if let Some(code) = self.mourn(&child, how)? {
+                return Ok(Some(code));
+            }
+        }
+        match &self.ending {
+            Some(ending) if self.children.is_empty() => Ok(Some(ending.code)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Starts and kills what is due.
+    fn tend(&mut self) {
+        let now = Instant::now();
+        if self.ending.is_none() && self.restart.is_some_and(|at| at <= now) {
+            self.restart = None;
+            if let Err(error) = self.spawn() {
+                log::line(format_args!("no successor yet: {error}"));
+                self.restart = Some(now + self.wait);
+                self.wait = (self.wait * 2).min(WAIT_MAX);
+            }
+        }
+        let at_the_end = self.ending.as_ref().map(|ending| ending.kill_at);
+        for child in &mut self.children {
+            let due = [child.kill_at, at_the_end].into_iter().flatten().min();
+            if due.is_some_and(|at| at <= now) {
+                log::line(format_args!(
+                    "server process {} did not leave in time: it is killed",
+                    child.pid
+                ));
+                sys::kill(child.pid, libc::SIGKILL);
+                child.kill_at = None;
+            }
+        }
+    }
+
+    /// Tells systemd that all is well, as long as it is.
+    fn watchdog(&mut self) {
+        let limit = Duration::from_secs(10);
+        let is_well = |child: &Child| child.heard.elapsed() < limit;
+        if self.children.iter().filter(|child| child.phase == Phase::Serving).all(is_well) {
+            self.notify.alive();
+        }
+    }
+
+    /// Lets every server process finish what runs, then ends.
+    fn stop(&mut self, code: i32) {
+        if self.ending.is_some() {
+            return;
+        }
+        self.notify.stopping();
+        self.restart = None;
+        let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
+        self.ending = Some(Ending { code, kill_at: Instant::now() + mercy });
+        for child in &self.children {
+            if child.phase == Phase::Starting {
+                // It does not listen yet.
+                sys::kill(child.pid, libc::SIGKILL);
+            }
+            child.leash.order(&Order::Stop);
+        }
+    }
+
+    /// Ends every server process at once.
+    fn quit(&mut self) {
+        for child in &self.children {
+            child.leash.order(&Order::Quit);
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.kill_at = Instant::now() + Duration::from_secs(1);
+        }
+    }
+}

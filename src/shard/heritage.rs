@@ -1,0 +1,117 @@
+//! Connections that outlive the server process: an old one gives each to its successor between two
+//! requests, with what the client has sent already.
+//!
+//! The armed read stands in the way: it would take the bytes that the successor waits for. Where
+//! the ring can cancel it from outside, connections move at once; elsewhere they move with their
+//! next bytes.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use monoio::net::{TcpStream, UnixStream};
+
+use super::connection::{self, Connection};
+use super::listener::{self, Protocol};
+use super::stream::{Received, Stream};
+use super::{Shard, timer};
+use crate::shared::link::{LEGACY_BYTES_MAX, Legacy};
+use crate::shared::shard as place;
+use crate::sys;
+
+/// What a shard serves at an address, by the listener's number.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// The bound address.
+    pub name: String,
+    pub protocol: Protocol,
+    pub is_unix: bool,
+}
+
+/// What became of giving a connection away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Given {
+    Away,
+    /// There is no heir, or not for this connection.
+    Kept,
+}
+
+impl Shard {
+    /// Whether a successor takes over what this shard has.
+    pub(super) fn has_heir(&self) -> bool {
+        self.heir.get().is_some()
+    }
+
+    /// Ends the armed read of a connection that is between two requests, where that can be done.
+    pub(super) fn disarm(&self, fd: RawFd) {
+        if let Some(ring) = self.ring.get() {
+            let _ = sys::uring::cancel_on(ring, fd);
+        }
+    }
+
+    /// Begins to give all connections to `heir`.
+    pub(super) fn retire(self: &Rc<Self>, heir: RawFd) {
+        self.heir.set(Some(heir));
+        self.draining.set(true);
+        for fd in self.watches.idle() {
+            self.disarm(fd);
+        }
+    }
+
+    /// Goes on with a connection that a predecessor gave.
+    pub(super) fn adopt(self: &Rc<Self>, legacy: Legacy) {
+        let Legacy { fd, listener, bytes } = legacy;
+        let Some(index) = self.doors.iter().position(|door| door.name == listener) else {
+            // Its address is not served any more: the connection ends with it.
+            return;
+        };
+        let Door { protocol, is_unix, .. } = self.doors[index];
+        let stream = if is_unix {
+            let stream = std::os::unix::net::UnixStream::from(fd);
+            let set = stream.set_nonblocking(self.nonblocking);
+            let stream = set.and_then(|()| UnixStream::from_std(stream));
+            stream.map(|s| (Stream::Unix(s), listener::Peer::default()))
+        } else {
+            let stream = std::net::TcpStream::from(fd);
+            let set = stream.set_nonblocking(self.nonblocking);
+            let peer = set.and_then(|()| stream.peer_addr()).map(listener::peer_of);
+            TcpStream::from_std(stream).and_then(|s| Ok((Stream::Tcp(s), peer?)))
+        };
+        // A client that left meanwhile has no address any more.
+        let Ok((stream, peer)) = stream else { return };
+        if self.close_on_exec {
+            sys::close_on_exec(stream.fd());
+        }
+        self.row.bump(place::ACCEPTED, 1);
+        let watched = self.watches.add(stream.fd());
+        let shard = Rc::clone(self);
+        let index = index as u32;
+        monoio::spawn(connection::run(shard, stream, peer, protocol, index, bytes, watched));
+    }
+}
+
+impl<F: Future<Output = Received>> Connection<F> {
+    /// Gives the connection to the heir, if there is one. Only between two requests, and while no
+    /// read is armed.
+    pub(super) async fn give_away(&mut self) -> Given {
+        let shard = Rc::clone(&self.shard);
+        while let Some(heir) = shard.heir.get() {
+            let name = &shard.doors[self.listener as usize].name;
+            let bytes = self.reader.bytes();
+            if bytes.len() > LEGACY_BYTES_MAX {
+                return Given::Kept;
+            }
+            match Legacy::give(heir, self.fd, name, bytes) {
+                Ok(()) => return Given::Away,
+                // As many are on their way as the kernel allows.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timer::pause(Duration::from_millis(2)).await;
+                }
+                // The heir died: what is here is served here, until the master names another.
+                Err(_) => shard.heir.set(None),
+            }
+        }
+        Given::Kept
+    }
+}

@@ -1,0 +1,6 @@
+"""Reads where nothing is mapped."""
+import ctypes
+
+
+def application(environ, start_response):
+    return [ctypes.string_at(0)]

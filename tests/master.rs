@@ -1,0 +1,420 @@
+//! The master: reloads that nobody notices, restarts, and the ways to ask for both.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use crate::harness::process::Process;
+use crate::harness::server::{clean, command};
+use crate::harness::traffic::Traffic;
+use crate::harness::{Mode, Server, app, eventually, for_each_mode, full, scratch};
+
+/// Waits until `count` server processes have said that they serve.
+fn await_starts(server: &Server, count: usize) {
+    server.log.find(&format!("start {count}"), |text| {
+        (text.matches("uwring is ready:").count() >= count).then_some(())
+    });
+}
+
+/// Waits until the process of that number is gone.
+fn await_gone(pid: i32) {
+    let path = format!("/proc/{pid}");
+    eventually("the old process leaves", || !Path::new(&path).exists());
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_reload_loses_no_request_and_closes_no_connection() {
+    let reloads = if full() { 100 } else { 4 };
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let unix = directory.path().join("http.sock").display().to_string();
+        let more = ["--master", "--processes", "2", "--http-socket", &unix, "--disable-logging"];
+        let mut server = Server::http(mode, "all_by_path", &more);
+        let mut idle = server.connect();
+        idle.assert_open();
+        let mut silent = server.connect();
+        let traffic = Traffic::start(&[server.address(), &unix], "/hello");
+        let mut pids = vec![server.worker_pid()];
+        for reload in 1..=reloads {
+            let before = traffic.requests();
+            server.signal(libc::SIGHUP);
+            await_starts(&server, reload + 1);
+            eventually("the load goes on", || traffic.requests() > before + 20);
+            let mut pid = 0;
+            eventually("a new process answers", || {
+                pid = server.worker_pid();
+                !pids.contains(&pid)
+            });
+            pids.push(pid);
+        }
+        let outcome = traffic.stop();
+        assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+        // Without the ring's cancel an idle connection moves with its next bytes, also then.
+        assert_eq!(outcome.closes, 0, "of {} requests", outcome.requests);
+        idle.assert_open();
+        silent.assert_open();
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+    });
+}
+
+#[test]
+fn requests_that_run_at_a_reload_are_finished_by_the_old_workers() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master"]);
+        let directory = scratch();
+        let path = directory.path().join("go");
+        let old = server.worker_pid();
+        let mut client = server.connect();
+        // The next request is on its way already: it is for the successor.
+        let slow = format!("GET /waits?{} HTTP/1.1\r\nHost: a\r\n\r\n", path.display());
+        client.send(format!("{slow}GET /pid HTTP/1.1\r\nHost: a\r\n\r\n"));
+        server.log.line("waiting for");
+        server.signal(libc::SIGHUP);
+        server.log.line("a successor serves");
+        write(&path, "");
+        assert_eq!(client.response().text(), "waited");
+        let served_by: i32 = client.response().text().parse().unwrap();
+        assert_ne!(served_by, old, "by the old one");
+        await_gone(old);
+    });
+}
+
+#[test]
+fn new_code_that_cannot_be_loaded_leaves_the_old_serving() {
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let code = directory.path().join("app.py");
+        let says = |what: &str| {
+            let text =
+                format!("def application(e, s):\n    s('200 OK', [])\n    return [b'{what}']\n");
+            write(&code, &text);
+        };
+        says("one");
+        let name = code.display().to_string();
+        let args = ["--http-socket", "127.0.0.1:0", "--wsgi-file", &name, "--master"];
+        let server = Server::start(mode, &args);
+        let mut client = server.connect();
+        assert_eq!(client.get("/").text(), "one");
+        write(&code, "raise RuntimeError('half written')\n");
+        server.signal(libc::SIGHUP);
+        server.log.line("did not start (exit code 22): the old one goes on");
+        server.log.line("RuntimeError: half written");
+        assert_eq!(client.get("/").text(), "one", "the old code");
+        says("two");
+        server.signal(libc::SIGHUP);
+        eventually("the new code, on the same connection", || client.get("/").text() == "two");
+    });
+}
+
+#[test]
+fn a_reload_reads_the_configuration_again() {
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let ini = directory.path().join("app.ini");
+        let (first, second) = (directory.path().join("a.sock"), directory.path().join("b.sock"));
+        let text = |more: &str| {
+            let app = app("all_by_path");
+            write(&ini, &format!("[uwsgi]\nmaster = 1\nwsgi-file = {app}\nvacuum = 1\n{more}\n"));
+        };
+        text(&format!("http-socket = 127.0.0.1:0\nhttp-socket = {}", first.display()));
+        let mut server = Server::start(mode, &["--ini", ini.to_str().unwrap()]);
+        let mut client = server.connect();
+        assert_eq!(client.get("/describe").status, 200);
+
+        text(&format!(
+            "processes = 3\nhttp-socket = {}\nhttp-socket = 127.0.0.1:0",
+            second.display()
+        ));
+        server.signal(libc::SIGHUP);
+        let ready = server.log.find("second start", |text| {
+            let line = text.lines().filter(|line| line.contains("uwring is ready:")).nth(1)?;
+            Some(line.to_owned())
+        });
+        assert!(ready.contains("3 worker(s)"), "{ready}");
+        assert!(ready.contains(server.address()), "the port stays: {ready}");
+        assert_eq!(client.get("/hello").text(), "hello", "the connection stays");
+        assert_eq!(crate::harness::Client::connect(second.to_str().unwrap()).get("/").status, 200);
+        eventually("the old socket's file is removed", || !first.exists());
+
+        write(&ini, "[uwsgi]\nprocesses = many\n");
+        server.signal(libc::SIGHUP);
+        server.log.line("nothing was changed, the old server goes on");
+        let error = server.log.line("app.ini:2: processes: expected");
+        assert!(error.contains("found \"many\""), "{error}");
+        client.assert_open();
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+        assert!(!second.exists(), "vacuum");
+    });
+}
+
+#[test]
+fn a_server_process_that_dies_is_replaced_and_its_sockets_live_on() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master"]);
+        let first = server_process(&server);
+        // It has lived long enough not to have died of starting.
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        let signal = if mode.is_process() {
+            uwring::sys::kill(first, libc::SIGKILL);
+            "SIGKILL"
+        } else {
+            let mut client = server.connect();
+            client.send("GET /segfaults HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(client.try_response().is_err(), "its request is lost");
+            "SIGSEGV"
+        };
+        server.log.line(&format!(
+            "DAMN ! server process (pid: {first}) died, killed by {signal} :( trying respawn now"
+        ));
+        // A connection that comes meanwhile waits in the listener's queue.
+        let mut client = server.connect();
+        assert_eq!(client.get("/hello").text(), "hello");
+        assert_ne!(server_process(&server), first);
+    });
+}
+
+/// The one child of the master.
+fn server_process(server: &Server) -> i32 {
+    let path = format!("/proc/{0}/task/{0}/children", server.pid());
+    let text = std::fs::read_to_string(path).unwrap();
+    let pids: Vec<i32> = text.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 1, "children of the master: {text}");
+    pids[0]
+}
+
+#[test]
+fn a_server_process_that_cannot_start_is_tried_less_and_less_often() {
+    let directory = scratch();
+    let code = directory.path().join("app.py");
+    write(&code, "def application(e, s):\n    s('200 OK', [])\n    return [b'x']\n");
+    let name = code.display().to_string();
+    let args = ["--http-socket", "127.0.0.1:0", "--wsgi-file", &name, "--master", "--need-app"];
+    let server = Server::start(Mode::ANY, &args);
+    write(&code, "raise RuntimeError('broken')\n");
+    uwring::sys::kill(server_process(&server), libc::SIGKILL);
+    server.log.line("killed by SIGKILL :( trying respawn in 2 s, since it lived");
+    server.log.line("exit code 22 :( trying respawn in 4 s");
+    write(&code, "def application(e, s):\n    s('200 OK', [])\n    return [b'y']\n");
+    assert_eq!(server.get("/").text(), "y");
+}
+
+#[test]
+fn the_first_start_ends_with_the_reason_of_the_server_process() {
+    let args = ["--http-socket", "127.0.0.1:0", "--wsgi-file", &app("raises_at_import")];
+    let mut command = command(&args);
+    command.args(["--master", "--need-app", "--isolation", "process"]);
+    let (code, log) = Process::start(command).finish();
+    assert_eq!(code, 22, "{log}");
+    assert!(log.contains("no app loaded. GAME OVER"), "{log}");
+    assert!(!log.contains("respawn"), "{log}");
+}
+
+#[test]
+fn the_server_process_leaves_when_its_master_is_killed() {
+    for_each_mode(|mode| {
+        let mut server = Server::http(mode, "hello", &["--master", "--processes", "2"]);
+        // Waits for the last child's end, too.
+        assert_eq!(server.stop(libc::SIGKILL), 128 + libc::SIGKILL);
+        let log = server.log.text();
+        assert!(log.contains("the master is gone: finishing the requests in flight"), "{log}");
+    });
+}
+
+#[test]
+fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
+    let directory = scratch();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (touched, late, pipe) = (path("touch"), path("late"), path("pipe"));
+    write(Path::new(&touched), "");
+    let more = [
+        "--touch-reload",
+        &touched,
+        "--touch-chain-reload",
+        &late,
+        "--master-fifo",
+        &pipe,
+        "--python-path",
+        "tests/apps",
+    ];
+    let server = Server::http(Mode::ANY, "all_by_path", &more);
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    server.log.line(&format!("unable to stat() {late}"));
+    write(Path::new(&touched), "now");
+    server.log.line(&format!("*** {touched} has been touched"));
+    await_starts(&server, 2);
+    // A file that appears is told, and is no touch.
+    write(Path::new(&late), "");
+    server.log.line(&format!("{late} has been created"));
+    write(Path::new(&pipe), "r");
+    await_starts(&server, 3);
+    write(Path::new(&pipe), "z");
+    server.log.line("master-fifo: unknown command 'z'");
+    assert_eq!(server.get("/reloads").text(), "asked");
+    await_starts(&server, 4);
+    write(Path::new(&pipe), "s");
+    server.log.line("requests, 0 exceptions");
+    let pid = server_process_soon(&server);
+    write(Path::new(&pipe), "q");
+    await_gone(pid);
+    server.log.line("goodbye to uwring.");
+    let text = server.log.text();
+    assert_eq!(text.matches("uwring is ready:").count(), 4, "{text}");
+}
+
+/// The one child of the master, once its predecessors have left.
+fn server_process_soon(server: &Server) -> i32 {
+    let path = format!("/proc/{0}/task/{0}/children", server.pid());
+    let mut pid = 0;
+    eventually("the old ones leave", || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        pid = text.trim().parse().unwrap_or(0);
+        pid != 0
+    });
+    pid
+}
+
+#[test]
+fn exit_on_reload_stops() {
+    let mut server = Server::http(Mode::ANY, "hello", &["--master", "--exit-on-reload"]);
+    assert_eq!(server.stop(libc::SIGHUP), 0);
+}
+
+#[test]
+fn a_pidfile_names_whom_to_reload_and_to_stop() {
+    let directory = scratch();
+    let pidfile = directory.path().join("pid").display().to_string();
+    let more = ["--master", "--pidfile", &pidfile, "--vacuum"];
+    let mut server = Server::http(Mode::ANY, "hello", &more);
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), server.pid().to_string());
+    let run = |args: &[&str]| Process::start(command(args)).finish();
+    assert_eq!(run(&["--reload", &pidfile]).0, 0);
+    await_starts(&server, 2);
+    assert_eq!(run(&["--stop", &pidfile]).0, 0);
+    assert_eq!(server.stop(0), 0);
+    assert!(!Path::new(&pidfile).exists());
+
+    let fails = |text: &str, because: &str| {
+        write(Path::new(&pidfile), text);
+        let (code, log) = run(&["--stop", &pidfile]);
+        assert_eq!(code, 1, "{log}");
+        assert!(log.contains(because), "{log}");
+    };
+    fails(&server.pid().to_string(), "does not run any more: nothing was sent");
+    fails(&std::process::id().to_string(), "no server of this kind: nothing was sent");
+    fails("none", "there is no process number in this file");
+}
+
+#[test]
+fn goes_to_the_background() {
+    for option in ["--daemonize", "--daemonize2"] {
+        let directory = scratch();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (log, pidfile) = (path("log"), path("pid"));
+        let hello = app("hello");
+        let args =
+            ["--http-socket", "127.0.0.1:0", "--wsgi-file", &hello, option, &log, "--pidfile"];
+        let mut command = command(&args);
+        command.args([&pidfile, "--master", "--vacuum"]);
+        // Nothing of it keeps the terminal open: the output ends with the command.
+        let (code, shown) = Process::start(command).finish();
+        assert_eq!((code, shown.as_str()), (0, ""), "{option}");
+        let text = || std::fs::read_to_string(&log).unwrap_or_default();
+        if option == "--daemonize2" {
+            assert!(text().contains("uwring is ready"), "{}", text());
+        }
+        eventually("it is ready", || text().contains("uwring is ready"));
+        let pid: i32 = std::fs::read_to_string(&pidfile).unwrap().trim().parse().unwrap();
+        uwring::sys::kill(pid, libc::SIGTERM);
+        eventually("it leaves", || text().contains("goodbye to uwring."));
+        await_gone(pid);
+    }
+}
+
+#[test]
+fn daemonize2_shows_why_the_app_does_not_start() {
+    let directory = scratch();
+    let log = directory.path().join("log").display().to_string();
+    let broken = app("raises_at_import");
+    let mut command = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &broken]);
+    command.args(["--daemonize2", &log, "--need-app"]);
+    let (code, shown) = Process::start(command).finish();
+    assert_eq!(code, 1, "{shown}");
+    assert!(shown.contains("no app loaded. GAME OVER"), "{shown}");
+}
+
+#[test]
+fn systemd_hears_of_start_reload_and_stop() {
+    let directory = scratch();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
+    let hears = |part: &str| {
+        let mut text = Vec::new();
+        for _ in 0..100 {
+            let mut bytes = [0; 1024];
+            let count = manager.recv(&mut bytes).unwrap();
+            let message = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            if message.contains(part) {
+                return;
+            }
+            text.push(message);
+        }
+        panic!("no {part} in {text:?}");
+    };
+    let mut command = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &app("hello")]);
+    command.args(["--master", "--isolation", "process", "--io", "epoll"]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
+    let mut server = Server::await_ready(command, Mode::ANY);
+    hears("READY=1");
+    hears("WATCHDOG=1");
+    server.signal(libc::SIGHUP);
+    hears("RELOADING=1\nMONOTONIC_USEC=");
+    hears("READY=1");
+    server.signal(libc::SIGTERM);
+    hears("STOPPING=1");
+    assert_eq!(server.stop(0), 0);
+}
+
+#[test]
+fn takes_the_sockets_that_systemd_opened() {
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let unix = directory.path().join("u.sock");
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap().to_string();
+        let listener = std::os::unix::net::UnixListener::bind(&unix).unwrap();
+        let sockets: [OwnedFd; 2] = [tcp.into(), listener.into()];
+        // Inherited by other children of this program too, which do not look at them.
+        let numbers = sockets.each_ref().map(|socket| {
+            rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
+            socket.as_raw_fd()
+        });
+        // The unix socket stands in the configuration, the other one does not.
+        let served = command(&["--protocol", "http", "--http-socket", unix.to_str().unwrap()]);
+        let [first, second] = numbers;
+        let script = format!("LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 3<&{first} 4<&{second}");
+        let mut shell = clean(Path::new("bash"));
+        shell.args(["-c", &script, "bash"]).arg(served.get_program()).args(served.get_args());
+        shell.args(["--wsgi-file", &app("all_by_path"), "--master", "--processes", "2"]);
+        shell.args(["--isolation", mode.isolation, "--io", mode.io]);
+        let mut server = Server::await_ready(shell, mode);
+        server.log.line("- SystemD socket activation detected -");
+        for at in [address.as_str(), unix.to_str().unwrap()] {
+            let mut client = crate::harness::Client::connect(at);
+            assert_eq!(client.get("/hello").text(), "hello", "{at}");
+            assert!(server.addresses.iter().any(|name| name == at), "{:?}", server.addresses);
+        }
+        server.signal(libc::SIGHUP);
+        await_starts(&server, 2);
+        for at in [address.as_str(), unix.to_str().unwrap()] {
+            assert_eq!(crate::harness::Client::connect(at).get("/hello").text(), "hello", "{at}");
+        }
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+        assert!(unix.exists(), "it is systemd's");
+    });
+}
