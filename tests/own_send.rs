@@ -131,3 +131,32 @@ fn a_pipeline_of_mixed_requests_keeps_its_order() {
         }
     });
 }
+
+#[test]
+fn a_whole_body_does_not_wait_for_the_end_of_its_app() {
+    for_each_mode(|mode| {
+        let (server, stats) = server(mode, &["--processes", "2"]);
+        let directory = crate::harness::scratch();
+        let path = directory.path().join("go");
+        // More requests than there are slots: those of apps that have ended come back.
+        let mut clients = [server.connect(), server.connect()];
+        for client in &mut clients {
+            client.send(format!("GET /ends_late?{} HTTP/1.1\r\nHost: a\r\n\r\n", path.display()));
+            assert_eq!(client.response().text(), "whole");
+            server.log.line("closing");
+        }
+        let served = || server.log.text().matches("GET /ends_late").count();
+        eventually("both are in the log before they have ended", || served() == 2);
+        assert!(!server.log.text().contains("closed"), "{}", server.log.text());
+        // The connection goes on; both workers are busy.
+        clients[0].send(HELLO);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(clients[0].response().text(), "hello");
+        for _ in 0..1200 {
+            let again = format!("/ends_late?{}", path.display());
+            assert_eq!(clients[1].get(&again).text(), "whole");
+        }
+        clients[0].assert_open();
+        assert!(counter(&stats, "requests") > 1200);
+    });
+}

@@ -34,6 +34,8 @@ pub mod flag {
     pub const FILE: u32 = 16;
     /// Response: its length is known though the app gave no Content-Length.
     pub const LENGTH_KNOWN: u32 = 32;
+    /// Response: its last byte is here, though the app has not ended yet.
+    pub const WHOLE: u32 = 64;
 }
 
 /// What a worker says of its response's head.
@@ -291,6 +293,21 @@ impl Call {
     /// Tells the shard that there is output.
     pub fn publish(&self) {
         self.handoff.notify(self.slot as usize);
+    }
+
+    /// Tells the shard that the response is whole, before the app has ended: the end itself needs
+    /// no bell then.
+    pub fn publish_whole(&self) {
+        self.set_flags(flag::WHOLE);
+        self.publish();
+    }
+
+    /// Ends a request whose response was whole before: the shard looks when it has a reason to.
+    pub fn finish_quietly(&self) {
+        let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
+        if self.entry().state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {
+            self.handoff.note(self.slot as usize);
+        }
     }
 
     /// Sleeps until there is room for output or the client is gone. The caller must not hold the

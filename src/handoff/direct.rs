@@ -12,6 +12,10 @@ use super::call::{Call, flag};
 use super::ticket::Ticket;
 use super::{slot, window};
 
+/// From this mean time of a request on, in microseconds, answers come one by one: the shard would
+/// be woken for each, which costs more than its send saves in a batch.
+pub const SLOW_APP_US: u64 = 25;
+
 const NONE: u64 = 0;
 const OFFERED: u64 = 1;
 const TAKEN: u64 = 2;
@@ -41,6 +45,14 @@ pub struct OwnSent {
     pub head_bytes: u32,
     pub body_bytes: u32,
     pub ended_us: u64,
+}
+
+/// Whether the app is done with a request whose response is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum App {
+    Ended,
+    /// Its iterable has to be ended and closed yet.
+    Runs,
 }
 
 impl Ticket {
@@ -105,11 +117,13 @@ impl Ticket {
 
 impl Call {
     /// Whether the connection was offered and nothing else wants this worker or the shard now.
-    pub fn may_send(&self) -> bool {
+    /// With `anyway`, though other requests wait: each takes so long that to wake the shard for its
+    /// answer alone would cost more.
+    pub fn may_send(&self, anyway: bool) -> bool {
         let Some(direct) = self.region().direct(self.slot()) else { return false };
         let control = self.region().control(self.shard());
         direct.word.load(Acquire) & STAGE == OFFERED
-            && control.head.0.load(Acquire) == control.tail.0.load(Acquire)
+            && (anyway || control.head.0.load(Acquire) == control.tail.0.load(Acquire))
             && control.asleep.0.load(Relaxed) == 1
     }
 
@@ -138,9 +152,9 @@ impl Call {
         window::consume(&self.entry().output, first.len() + second.len());
     }
 
-    /// Ends the own send and with it the request. `left` is what the socket did not take: the shard
-    /// sends it. None: the connection broke.
-    pub fn end_send(&self, sent: OwnSent, left: Option<&[u8]>) {
+    /// Ends the own send, and with it the request if the app has ended. `left` is what the socket
+    /// did not take: the shard sends it. None: the connection broke.
+    pub fn end_send(&self, sent: OwnSent, left: Option<&[u8]>, app: App) {
         let Some(direct) = self.region().direct(self.slot()) else { return };
         if let Some(left) = left {
             // It came out of this window, so it fits.
@@ -149,8 +163,12 @@ impl Call {
         let lens = u64::from(sent.head_bytes) << 32 | u64::from(sent.body_bytes);
         direct.lens.store(lens, Relaxed);
         direct.ended_us.store(sent.ended_us, Relaxed);
-        let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
-        let _ = self.entry().state.compare_exchange(mine, done, AcqRel, Acquire);
+        if app == App::Ended {
+            let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
+            let _ = self.entry().state.compare_exchange(mine, done, AcqRel, Acquire);
+        } else {
+            self.set_flags(flag::WHOLE);
+        }
         let end = if left.is_some() { SENT } else { BROKEN };
         let before = direct.word.swap(end, SeqCst);
         // The shard looks at the word whenever the peer is heard of. It must hear from us if it

@@ -24,7 +24,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 pub use call::{Call, Head, ResponseHead, flag};
-pub use direct::{OwnSend, OwnSent};
+pub use direct::{App, OwnSend, OwnSent, SLOW_APP_US};
 pub use queue::{Dispatch, DispatchBody, Queue};
 pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
 pub use seat::Seat;
@@ -97,13 +97,20 @@ impl Handoff {
         slot / self.region.geometry().slots_per_shard
     }
 
+    /// Sets the slot's news bit and wakes nobody.
+    fn note(&self, slot: usize) {
+        use std::sync::atomic::Ordering::SeqCst;
+        let control = self.region.control(self.shard_of(slot));
+        let local = slot % self.region.geometry().slots_per_shard;
+        control.news.0[local / 64].fetch_or(1 << (local % 64), SeqCst);
+    }
+
     /// Tells the slot's shard that there is news, and wakes it if it sleeps.
     fn notify(&self, slot: usize) {
         use std::sync::atomic::Ordering::SeqCst;
+        self.note(slot);
         let shard = self.shard_of(slot);
         let control = self.region.control(shard);
-        let local = slot % self.region.geometry().slots_per_shard;
-        control.news.0[local / 64].fetch_or(1 << (local % 64), SeqCst);
         fault::point("news set, not told");
         if control.asleep.0.load(SeqCst) == 1 && control.asleep.0.swap(0, SeqCst) == 1 {
             fault::point("flag cleared, not rung");

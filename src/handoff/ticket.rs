@@ -28,6 +28,8 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     pub stage: Stage,
+    /// All of the response is here, though the app may not have ended.
+    pub is_whole: bool,
     /// The head, once the worker has written it.
     pub head: Option<ResponseHead>,
     /// Bytes that wait in the output window.
@@ -76,6 +78,7 @@ impl Ticket {
             _ => Stage::Running,
         };
         let flags = entry.out_flags.load(Acquire);
+        let is_whole = stage == Stage::Done || flags & flag::WHOLE != 0;
         let pending = window::pending(&entry.output);
         let head = (flags & flag::HAS_HEAD != 0).then(|| ResponseHead {
             head_len: entry.out_head_len.load(Relaxed),
@@ -84,7 +87,7 @@ impl Ticket {
             length: Some(entry.out_length.load(Relaxed)).filter(|&length| length != u64::MAX),
             flags,
         });
-        Progress { stage, head, pending, flags }
+        Progress { stage, is_whole, head, pending, flags }
     }
 
     /// Appends up to `max` bytes of output to `out` and frees their place. Returns how many.
@@ -174,6 +177,13 @@ impl Ticket {
         let entry = self.entry();
         entry.output.end.store(1, SeqCst);
         window::wake_worker(self.region, &entry.output);
+        let _ = entry.input.end.compare_exchange(0, BodyEnd::Aborted as u32, SeqCst, Relaxed);
+        window::wake_worker(self.region, &entry.input);
+    }
+
+    /// The response was whole and is sent, and the app has not ended: it gets no more of the body.
+    pub fn end_input(&self) {
+        let entry = self.entry();
         let _ = entry.input.end.compare_exchange(0, BodyEnd::Aborted as u32, SeqCst, Relaxed);
         window::wake_worker(self.region, &entry.input);
     }

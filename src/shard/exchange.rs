@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::respond::{self, Sent};
 use super::signal::Signal;
 use super::stream::Received;
-use super::{Shard, refusal, request_log};
+use super::{Shard, offered, refusal, request_log};
 use crate::handoff::{Dispatch, DispatchBody, OwnSend, Stage, Ticket, WINDOW_BYTES};
 use crate::proto::Reject;
 use crate::request::Request;
@@ -89,6 +89,8 @@ async fn together<T>(
 pub(super) struct Held {
     shard: Rc<Shard>,
     ticket: Option<Ticket>,
+    /// The whole response is sent: the app may end in its own time.
+    is_sent: bool,
 }
 
 impl Held {
@@ -102,14 +104,15 @@ impl Drop for Held {
         let Some(ticket) = self.ticket.take() else { return };
         // Before the connection can be closed.
         ticket.end_offer();
-        if self.shard.offered.get() == Some(ticket.slot()) {
-            self.shard.offered.set(None);
-        }
+        self.shard.offered.remove(ticket.slot());
         let over = |ticket: &Ticket| {
             matches!(ticket.progress().stage, Stage::Done | Stage::Failed) || ticket.withdraw()
         };
         if over(&ticket) {
             return self.shard.release(ticket);
+        }
+        if self.is_sent {
+            return self.shard.linger(ticket);
         }
         ticket.cancel();
         let shard = Rc::clone(&self.shard);
@@ -123,7 +126,7 @@ impl Drop for Held {
 }
 
 impl Shard {
-    fn release(&self, ticket: Ticket) {
+    pub(super) fn release(&self, ticket: Ticket) {
         self.queue.borrow_mut().release(&ticket);
         // Whoever waits longest gets it, and not one that comes just now.
         if let Some(waiter) = self.slotless.borrow_mut().pop_front() {
@@ -158,15 +161,20 @@ async fn wait_for_slot(shard: &Rc<Shard>) -> Ticket {
 
 /// Waits for a free slot: as many requests as there are slots run or queue already.
 async fn reserve(shard: &Rc<Shard>) -> Held {
+    shard.end_lingering();
     let nobody_waits = shard.slotless.borrow().is_empty();
     let free = if nobody_waits { shard.queue.borrow_mut().reserve() } else { None };
     let ticket = match free {
         Some(ticket) => ticket,
-        None => wait_for_slot(shard).await,
+        None => {
+            // Slots of answers that workers have sent come back when somebody looks.
+            shard.look_at_offered();
+            wait_for_slot(shard).await
+        }
     };
     // News of the slot's last request are none of ours.
     shard.news_of(ticket.slot()).take();
-    Held { shard: Rc::clone(shard), ticket: Some(ticket) }
+    Held { shard: Rc::clone(shard), ticket: Some(ticket), is_sent: false }
 }
 
 /// Serves the request whose head is at the start of the reader.
@@ -187,7 +195,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
             Err(lost) => return refuse_body(connection, lost).await,
         }
     }
-    let held = reserve(&shard).await;
+    let mut held = reserve(&shard).await;
     dispatch(connection, request, arrived_us, &held, &rest, &body, spool.as_ref());
     shard.give_buffer(body);
 
@@ -222,6 +230,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     let Ok(sent) = sent else { return Next::Close };
     shard.row.bump(place::TX, sent.head_bytes + sent.body_bytes);
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
+    held.is_sent = !sent.is_cut;
     drop(held);
     after(connection, &mut rest, left.get(), &sent).await
 }
@@ -282,7 +291,7 @@ fn dispatch<F: Future<Output = Received>>(
             },
         },
     };
-    offer(connection, request, held.ticket(), rest);
+    offered::offer(connection, request, held.ticket(), rest.is_done());
     shard.queue.borrow_mut().submit(
         held.ticket(),
         &Dispatch {
@@ -297,35 +306,6 @@ fn dispatch<F: Future<Output = Received>>(
     );
     connection.reader.consume(request.head_len);
     connection.shard.turn.raise();
-}
-
-/// Lets the worker send the answer by itself, if it is the only request now and will be the
-/// connection's only business: the read that tells us of the end is armed before the answer.
-fn offer<F: Future<Output = Received>>(
-    connection: &Connection<F>,
-    request: &Request,
-    ticket: &Ticket,
-    rest: &Rest,
-) {
-    let shard = &connection.shard;
-    let mut others = shard.queue.borrow().in_use() - 1;
-    if let Some(slot) = shard.offered.get()
-        && shard.queue.borrow().was_sent(slot)
-    {
-        // Its task runs in this turn, and the requests are counted in their order.
-        shard.look_at_offered();
-        others -= 1;
-    }
-    // A connection that ends gains nothing: it needs the shard's turn for its close. With more
-    // bytes here no read is armed that could wake us.
-    if others == 0
-        && rest.is_done()
-        && connection.reader.buffered() == request.head_len
-        && shard.keeps(request, connection.is_http())
-        && ticket.offer(connection.fd)
-    {
-        shard.offered.set(Some(ticket.slot()));
-    }
 }
 
 /// The body is refused or did not come.

@@ -12,6 +12,7 @@ mod connection;
 mod exchange;
 mod heritage;
 mod listener;
+mod offered;
 mod reader;
 mod refusal;
 mod request_log;
@@ -31,6 +32,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use offered::Offered;
 use sendfile::{Desk, Report};
 use signal::Signal;
 use watch::Watches;
@@ -41,7 +43,7 @@ pub use ring::{Driver, Flags, probe_uring};
 
 pub use crate::proto::Limits;
 
-use crate::handoff::{Handoff, Queue};
+use crate::handoff::{Handoff, Queue, Ticket};
 use crate::log::{Clock, Lines};
 use crate::request::Request;
 use crate::response::Date;
@@ -119,11 +121,17 @@ pub struct Shard {
     board: &'static Board,
     row: Row,
     index: usize,
+    /// Indices of the shard's own workers.
+    workers: Vec<usize>,
     queue: RefCell<Queue>,
     /// News of each slot, by its place among the shard's slots.
     news: Vec<Signal>,
-    /// The slot whose connection is offered to a worker: only a lone request's is.
-    offered: Cell<Option<usize>>,
+    /// The slots whose connections are offered to workers.
+    offered: Offered,
+    /// Whether the app takes so long that each answer would wake this shard by itself.
+    app_is_slow: Cell<bool>,
+    /// Requests whose responses are sent and whose apps have not ended.
+    lingering: RefCell<Vec<Ticket>>,
     /// Connections that wait for a free slot.
     slotless: RefCell<VecDeque<exchange::Waiter>>,
     turn: Signal,
@@ -173,9 +181,12 @@ async fn serve(setup: Setup) {
         board: setup.board,
         row,
         index,
+        workers: setup.workers.clone(),
         queue: RefCell::new(Queue::new(setup.handoff, index, setup.workers)),
         news: (0..slots).map(|_| Signal::default()).collect(),
-        offered: Cell::new(None),
+        offered: Offered::new(slots),
+        app_is_slow: Cell::new(false),
+        lingering: RefCell::default(),
         slotless: RefCell::default(),
         turn: Signal::default(),
         ticking: Signal::default(),
@@ -276,15 +287,9 @@ impl Shard {
         &self.news[slot % self.news.len()]
     }
 
-    /// Lets the connection that a worker may have answered look, though nobody was heard of.
-    fn look_at_offered(&self) {
-        if let Some(slot) = self.offered.get() {
-            self.news_of(slot).raise();
-        }
-    }
-
     /// Hands gathered news to the tasks that wait for them.
     fn deliver(&self, slots: &[usize]) {
+        self.end_lingering();
         for &slot in slots {
             self.news_of(slot).raise();
         }

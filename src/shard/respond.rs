@@ -80,7 +80,7 @@ impl Sending<'_> {
                 }
             }
             let progress = self.ticket.progress();
-            let is_over = matches!(progress.stage, Stage::Done | Stage::Failed);
+            let is_over = progress.is_whole || progress.stage == Stage::Failed;
             // While the server drains, the head must say that the connection ends.
             let is_ours = is_over || progress.head.is_some() || self.shard.draining.get();
             if is_ours && !self.ticket.revoke() {
@@ -180,9 +180,9 @@ impl Sending<'_> {
                 sent.body_bytes += large.len() as u64;
                 self.large(large, framing).await?;
                 continue;
-            } else if progress.stage == Stage::Failed {
+            } else if progress.stage == Stage::Failed && !progress.is_whole {
                 return self.flush().await.map(|()| false);
-            } else if progress.stage == Stage::Done {
+            } else if progress.is_whole {
                 return self.end(progress.flags, sent, framing).await;
             } else if self.out.is_empty() {
                 self.news.changed(seen).await;
@@ -190,7 +190,7 @@ impl Sending<'_> {
             }
             // With nothing more to come, head, body and end go out in one send.
             let last = self.ticket.progress();
-            if last.stage != Stage::Done || last.pending > 0 || self.out.len() >= PIECE_BYTES {
+            if !last.is_whole || last.pending > 0 || self.out.len() >= PIECE_BYTES {
                 self.flush().await?;
             }
         }

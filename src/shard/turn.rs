@@ -62,6 +62,7 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         // the others: news are looked for without a bell now and then.
         shard.turn.raise();
         shard.look_at_offered();
+        shard.look_at_pace();
         shard.queue.borrow_mut().slim();
         if shard.draining.get() && shard.watches.len() == 0 {
             shard.ended.raise();

@@ -9,7 +9,7 @@ use super::environ::{Builder, Fixed};
 use super::input::Input;
 use super::reply::{Outcome, Reply};
 use super::worker::{Loaded, Plan};
-use crate::handoff::{Call, Head, Seat, flag};
+use crate::handoff::{Call, Head, SLOW_APP_US, Seat, flag};
 use crate::log;
 use crate::python::{Exception, Kept, KeptNative, Kind, Object, Py};
 use crate::shared::{Row, core, worker};
@@ -84,7 +84,8 @@ impl<'l> Local<'l> {
         let number = self.worker.bump(worker::REQUESTS, 1);
         call.sign(self.index, self.thread, number);
         let head = call.head();
-        self.reply.reply.value(py).begin(call, head.method() == b"HEAD");
+        let is_slow = self.worker.get(worker::AVG_RT_US) >= SLOW_APP_US;
+        self.reply.reply.value(py).begin(call, head.method() == b"HEAD", is_slow);
         if let Err(error) = self.answer(py, &call, &head) {
             self.fail(py, &call, &error);
         }

@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::fs::File;
 
 use super::headers::{self, Framing};
-use crate::handoff::{Call, OwnSent, ResponseHead, flag};
+use crate::handoff::{App, Call, OwnSent, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
 use crate::request::Version;
 use crate::response::{Added, Connection, Date, encode_head, version_text};
@@ -42,6 +42,10 @@ struct State {
     /// Body bytes that the app gave.
     written: u64,
     surplus: bool,
+    /// The shard knows that the response is whole.
+    whole: bool,
+    /// Requests take long here (`Call::may_send`).
+    is_slow: bool,
     /// Bytes of the head in the output window.
     head_len: usize,
     /// A response that goes out from here.
@@ -54,10 +58,10 @@ pub struct Reply(RefCell<State>);
 
 impl State {
     /// Sends a whole response from here, if the shard has lent the connection for that.
-    fn send(&mut self, call: &Call) -> bool {
+    fn send(&mut self, call: &Call, app: App) -> bool {
         let Framing { length, flags, .. } = self.framing;
         let ends_by_length = length.is_some() || self.bodiless;
-        if !ends_by_length || !call.may_send() {
+        if !ends_by_length || !call.may_send(self.is_slow) {
             return false;
         }
         let is_11 = call.head().has(flag::HTTP_11);
@@ -83,7 +87,7 @@ impl State {
             body_bytes: (out.len() - head_len) as u32,
             ended_us: now_us(),
         };
-        call.end_send(sent, left);
+        call.end_send(sent, left, app);
         if out.capacity() > OUT_BYTES_KEPT {
             *out = Vec::new();
         }
@@ -129,12 +133,13 @@ impl Reply {
     }
 
     /// Begins with a new request.
-    pub fn begin(&self, call: Call, is_head: bool) {
+    pub fn begin(&self, call: Call, is_head: bool, is_slow: bool) {
         let mut state = self.0.borrow_mut();
         state.call = Some(call);
         state.head.clear();
         state.framing = Framing::default();
         (state.started, state.sent, state.surplus) = (false, false, false);
+        (state.whole, state.is_slow) = (false, is_slow);
         (state.is_head, state.bodiless) = (is_head, is_head);
         state.written = 0;
     }
@@ -251,10 +256,17 @@ impl Reply {
             .map_err(|error| Exception::new(Kind::Os, error.to_string()))
     }
 
-    /// Tells the shard what was written so far.
+    /// Tells the shard what was written so far. A body that has all its bytes goes out as a whole:
+    /// what the app still does in its iterable's end and close() is none of the client's waiting.
     pub fn publish(&self) {
-        if let Some(call) = &self.0.borrow().call {
-            call.publish();
+        let mut state = self.0.borrow_mut();
+        let Some(call) = state.call else { return };
+        let is_whole = state.framing.length.is_some_and(|length| state.written >= length);
+        if !is_whole || state.bodiless {
+            return call.publish();
+        }
+        if !std::mem::replace(&mut state.whole, true) && !state.send(&call, App::Runs) {
+            call.publish_whole();
         }
     }
 
@@ -293,7 +305,10 @@ impl Reply {
     /// Ends the request: its head and its slot may not be used any more.
     pub fn finish(&self) {
         let Ok(call) = self.current() else { return };
-        if !self.0.borrow_mut().send(&call) {
+        let mut state = self.0.borrow_mut();
+        if state.whole {
+            call.finish_quietly();
+        } else if !state.send(&call, App::Ended) {
             call.finish();
         }
     }

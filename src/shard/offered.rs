@@ -1,0 +1,124 @@
+//! Responses that workers may send by themselves, and requests that outlive their responses.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Shard;
+use super::connection::Connection;
+use super::stream::Received;
+use crate::handoff::{SLOW_APP_US, Stage, Ticket};
+use crate::request::Request;
+use crate::shared::worker;
+
+/// A set of slots.
+pub(super) struct Offered {
+    words: Vec<Cell<u64>>,
+    /// The region's first slot of this shard.
+    slots: usize,
+}
+
+impl Offered {
+    pub(super) fn new(slots: usize) -> Offered {
+        Offered { words: vec![Cell::new(0); slots.div_ceil(64)], slots }
+    }
+
+    fn place(&self, slot: usize) -> (&Cell<u64>, u64) {
+        let local = slot % self.slots;
+        (&self.words[local / 64], 1 << (local % 64))
+    }
+
+    fn put(&self, slot: usize) {
+        let (word, bit) = self.place(slot);
+        word.set(word.get() | bit);
+    }
+
+    pub(super) fn remove(&self, slot: usize) {
+        let (word, bit) = self.place(slot);
+        word.set(word.get() & !bit);
+    }
+
+    /// The places of the slots among the shard's own.
+    fn each(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            let mut bits = word.get();
+            std::iter::from_fn(move || {
+                let bit = bits.trailing_zeros() as usize;
+                (bits != 0).then(|| {
+                    bits &= bits - 1;
+                    index * 64 + bit
+                })
+            })
+        })
+    }
+}
+
+impl Shard {
+    /// Lets the connections that workers may have answered look, though nobody was heard of.
+    pub(super) fn look_at_offered(&self) {
+        self.offered.each().for_each(|place| self.news_of(place).raise());
+    }
+
+    /// Looks whether each request takes so long here that answers come one by one.
+    pub(super) fn look_at_pace(&self) {
+        let pace = |index: &usize| self.board.worker(*index).get(worker::AVG_RT_US);
+        let fastest = self.workers.iter().map(pace).min().unwrap_or(0);
+        self.app_is_slow.set(fastest >= SLOW_APP_US);
+    }
+
+    /// Keeps the slot of a request whose response is sent, until its app has ended.
+    pub(super) fn linger(&self, ticket: Ticket) {
+        ticket.end_input();
+        self.lingering.borrow_mut().push(ticket);
+    }
+
+    /// Gives the slots of lingering requests back whose apps have ended.
+    pub(super) fn end_lingering(&self) {
+        if self.lingering.borrow().is_empty() {
+            return;
+        }
+        let is_over =
+            |ticket: &mut Ticket| matches!(ticket.progress().stage, Stage::Done | Stage::Failed);
+        let over: Vec<_> = self.lingering.borrow_mut().extract_if(.., is_over).collect();
+        over.into_iter().for_each(|ticket| self.release(ticket));
+    }
+}
+
+/// Lets the worker send the answer by itself, if the shard would have to be woken for it alone: it
+/// is the only request now, or requests take long here. And only if the answer will be the
+/// connection's only business: the read that tells us of the end is armed before it.
+pub(super) fn offer<F: Future<Output = Received>>(
+    connection: &Connection<F>,
+    request: &Request,
+    ticket: &Ticket,
+    body_is_here: bool,
+) {
+    let shard: &Rc<Shard> = &connection.shard;
+    // A connection that ends gains nothing: it needs the shard's turn for its close. With more
+    // bytes here no read is armed that could wake us.
+    if body_is_here
+        && connection.reader.buffered() == request.head_len
+        && shard.keeps(request, connection.is_http())
+        && (shard.app_is_slow.get() || shard.is_alone())
+        && ticket.offer(connection.fd)
+    {
+        shard.offered.put(ticket.slot());
+    }
+}
+
+impl Shard {
+    /// Whether the request that is dispatched now is the only one that runs.
+    fn is_alone(&self) -> bool {
+        let others = self.queue.borrow().in_use() - 1;
+        if others == 0 {
+            return true;
+        }
+        let queue = self.queue.borrow();
+        let first = self.index * self.news.len();
+        let sent = self.offered.each().filter(|place| queue.was_sent(first + place)).count();
+        if sent == others {
+            // Their tasks run in this turn, and the requests are counted in their order.
+            self.look_at_offered();
+        }
+        sent == others
+    }
+}
