@@ -169,6 +169,19 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Puts this process into a process group of its own, which its children will be in too.
+pub fn lead_group() {
+    let _ = rustix::process::setpgid(None, None);
+}
+
+/// A file in memory, without a name in any folder; forked children share it.
+///
+/// # Errors
+/// The kernel's (too many files).
+pub fn memory_file(name: &std::ffi::CStr) -> io::Result<std::fs::File> {
+    Ok(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?.into())
+}
+
 /// Asks for `signal` when the parent thread dies, and ends now if `parent` is gone already.
 pub fn die_with_parent(parent: i32, signal: i32) {
     // SAFETY: prctl with an integer argument; getppid cannot fail.

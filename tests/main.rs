@@ -17,6 +17,7 @@ mod house;
 mod http;
 mod ini;
 mod isolation;
+mod isolation_auto;
 mod keepalive;
 mod load;
 mod master;

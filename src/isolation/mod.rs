@@ -3,13 +3,117 @@
 //! Who may call it: server, before any thread exists.
 //! What it may import: python, wsgi, options, shared, log, sys.
 
+mod cache;
 mod probe;
 mod spawner;
+mod verdict;
 
-pub use probe::{Verdict, probe};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
 pub use spawner::{Event, Spawner};
+pub use verdict::Verdict;
 
-use crate::python::{Config, Runtime};
+use crate::options::Options;
+use crate::python::{self, Config, Runtime};
+use crate::sys;
+use crate::wsgi::Plan;
+
+/// Variables that differ from start to start and decide nothing.
+const NOISE: &[&str] = &[
+    "COLUMNS",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "LINES",
+    "LS_COLORS",
+    "MEMORY_PRESSURE_WATCH",
+    "MEMORY_PRESSURE_WRITE",
+    "NOTIFY_SOCKET",
+    "OLDPWD",
+    "PWD",
+    "SHLVL",
+    "SSH_CLIENT",
+    "SSH_CONNECTION",
+    "SSH_TTY",
+    "SYSTEMD_EXEC_PID",
+    "TERM",
+    "UWRING_EXECUTED",
+    "WINDOWID",
+    "XDG_SESSION_ID",
+    "_",
+];
+
+/// Whether a kept verdict will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    Use,
+    /// Try the app in any case.
+    Renew,
+}
+
+/// A verdict and where it comes from.
+#[derive(Debug)]
+pub struct Found {
+    pub verdict: Verdict,
+    /// It was kept from an earlier start.
+    pub is_remembered: bool,
+    /// The folder that keeps it now, or why nothing does.
+    pub kept: Result<PathBuf, String>,
+}
+
+/// Finds out whether the app can have interpreters. Only while this process has one thread, after
+/// chdir, environment and user are what they will be.
+pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Memory) -> Found {
+    let minor: u8 = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
+    let untried =
+        |verdict| Found { verdict, is_remembered: false, kept: Err("nothing was tried".into()) };
+    if minor < 13 {
+        return untried(Verdict::OldPython { minor });
+    }
+    if plan.place.module.is_none() && plan.place.file.is_none() {
+        return untried(Verdict::Capable);
+    }
+    let key = key(options, embedding, plan);
+    let folder = cache::folder();
+    if let (Memory::Use, Ok(folder)) = (memory, &folder)
+        && let Some(verdict) = cache::recall(folder, &key)
+    {
+        return Found { verdict, is_remembered: true, kept: Ok(folder.clone()) };
+    }
+    let began = SystemTime::now();
+    let limit = Duration::from_secs(options.isolation_timeout.max(1));
+    let probe::Tried { verdict, sources } = probe::probe(embedding, plan, limit);
+    let kept = match (verdict.is_lasting(), folder) {
+        (true, Ok(folder)) => {
+            cache::keep(&folder, &key, &verdict, &sources, began).map(|()| folder)
+        }
+        (true, Err(error)) => Err(error),
+        (false, _) => Err("it may be otherwise next time".into()),
+    };
+    Found { verdict, is_remembered: false, kept }
+}
+
+/// Python, the app's place, and all that an app may ask about its start.
+fn key(options: &Options, embedding: &Embedding, plan: &Plan) -> String {
+    let own = std::env::current_exe().unwrap_or_default();
+    let executable = Path::new(&embedding.config.executable);
+    let settings: Vec<_> = options.settings.iter().map(|s| (&s.name, &s.value)).collect();
+    let mut environment: Vec<_> =
+        std::env::vars_os().filter(|(name, _)| !NOISE.iter().any(|noise| name == noise)).collect();
+    environment.sort();
+    cache::key(&[
+        &env!("CARGO_PKG_VERSION"),
+        &(&own, cache::stamp(&own)),
+        &python::version(),
+        &(executable, cache::stamp(executable)),
+        &embedding.config.argv,
+        &plan.place,
+        &std::env::current_dir().ok(),
+        &sys::user(),
+        &settings,
+        &environment,
+    ])
+}
 
 /// How Python is started, in whichever process.
 #[derive(Debug, Clone)]

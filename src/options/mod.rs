@@ -93,6 +93,8 @@ pub struct Options {
     /// Python threads of each worker, at least 1.
     pub threads: usize,
     pub isolation: Isolation,
+    /// Seconds that `auto` gives the app to be imported twice.
+    pub isolation_timeout: u64,
     pub io: Io,
     /// Shards, at least 1; `None` is min(usable CPUs, workers).
     pub shards: Option<usize>,
@@ -269,6 +271,7 @@ impl Default for Options {
             processes: 1,
             threads: 1,
             isolation: Isolation::Auto,
+            isolation_timeout: 60,
             io: Io::Auto,
             shards: None,
             affinity: Affinity::Auto,

@@ -853,6 +853,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["isolation-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Let isolation auto try the app for this long, 60 seconds if not given.",
+        set: |options, value| Ok(options.isolation_timeout = value.seconds()?),
+        ..ROW
+    },
+    Opt {
         names: &["io"],
         takes: Takes::Text,
         section: Section::Workers,

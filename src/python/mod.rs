@@ -26,4 +26,4 @@ pub use interpreter::{Interpreter, Thread};
 pub use native::{Args, Function, KeptNative, Native, Type};
 pub use object::{Kept, Object, Py};
 pub use pinned::{Home, Pinned};
-pub use runtime::{Forked, Runtime, fork};
+pub use runtime::{Forked, Runtime, fork, version};

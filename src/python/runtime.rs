@@ -34,6 +34,13 @@ impl Runtime {
     }
 }
 
+/// The version and the build of this Python, as `sys.version` has them; before it is initialised
+/// too.
+pub fn version() -> String {
+    // SAFETY: needs no initialised Python and returns a static NUL-terminated text.
+    unsafe { std::ffi::CStr::from_ptr(ffi::Py_GetVersion()) }.to_string_lossy().into_owned()
+}
+
 /// The message of a failed status.
 pub(super) fn message_of(status: &ffi::PyStatus) -> String {
     if status.err_msg.is_null() {

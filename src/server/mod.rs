@@ -19,7 +19,7 @@ use workers::Workers;
 
 use crate::error::StartError;
 use crate::handoff::{Geometry, Handoff};
-use crate::isolation::{Embedding, Spawner, Verdict, probe};
+use crate::isolation::{Embedding, Memory, Spawner, decide};
 use crate::listen::Listener;
 use crate::log::{self, Writer};
 use crate::options::{Io, Isolation, Options, Protocol};
@@ -140,19 +140,16 @@ fn choose_isolation(
              use --isolation process"
         ))),
         Isolation::Interpreter => Ok(Isolation::Interpreter),
-        Isolation::Auto if minor < 13 => Ok(Isolation::Process),
         Isolation::Auto => {
             let tiny = Geometry { slots_per_shard: 1, ..geometry };
             let handoff = Handoff::new(tiny, Sharing::Threads).map_err(out_of_memory)?;
             let plan = prepare::plan(options, handoff, board, listeners, None);
-            Ok(match probe(embedding, &plan) {
-                Verdict::Capable => Isolation::Interpreter,
-                Verdict::Refused(reason) => {
-                    let count = geometry.workers;
-                    log::line(format_args!("isolation: {reason}: serving with {count} processes"));
-                    Isolation::Process
-                }
-            })
+            let found = decide(options, embedding, &plan, Memory::Use);
+            if let Some(line) = found.verdict.line(geometry.workers) {
+                let before = if found.is_remembered { " (tried before)" } else { "" };
+                log::line(format_args!("isolation: {line}{before}"));
+            }
+            Ok(found.verdict.isolation())
         }
     }
 }

@@ -230,14 +230,18 @@ fn live(main: crate::python::Interpreter, plan: &Plan, index: usize) -> Result<(
     let incarnation = index as u32 + 1;
     plan.board.worker(index).set(worker::INTERPRETER, address as u64);
     wsgi::announce(plan, index, incarnation, loaded);
-    thread.attach(|py| loaded.enter_worker(py, index + 1));
+    thread.attach(|py| {
+        loaded.watch_refusals(py, plan);
+        loaded.enter_worker(py, index + 1);
+    });
     wsgi::run_threads(plan, &thread, index, incarnation, loaded);
     Ok(())
 }
 
 #[cfg(not(Py_3_13))]
 fn live(_: crate::python::Interpreter, plan: &Plan, _: usize) -> Result<(), String> {
-    let _ = (Loaded::new, wsgi::announce, wsgi::run_threads, wsgi::report_load, plan.strict);
+    let _ = (Loaded::new, Loaded::watch_refusals, wsgi::announce, wsgi::run_threads);
+    let _ = (wsgi::report_load, plan.strict);
     Err("BUG: interpreters need Python 3.13".into())
 }
 

@@ -120,6 +120,8 @@ pub struct Board {
 const HEADER_WORDS: usize = 8;
 /// Requests logged or answered since the start, of all workers.
 const TOTAL: usize = 0;
+/// Extension modules that refused an interpreter while requests were served.
+const LATE_REFUSALS: usize = 2;
 /// Bits of what apps ask of the server.
 const WISHES: usize = 1;
 
@@ -198,6 +200,17 @@ impl Board {
     /// only for a line that tells the number.
     pub fn count_request(&self) -> u64 {
         self.words[TOTAL].fetch_add(1, Relaxed) + 1 + self.uncounted()
+    }
+
+    /// Counts an extension module that refused an interpreter while requests were served.
+    pub fn count_late_refusal(&self) {
+        self.words[LATE_REFUSALS].fetch_add(1, Relaxed);
+    }
+
+    /// Extension modules that refused so, each counted once. Where it is not 0 under `--isolation
+    /// auto`, the trial saw too little, and processes would serve the app better.
+    pub fn late_refusals(&self) -> u64 {
+        self.words[LATE_REFUSALS].load(Relaxed)
     }
 
     /// Requests of the whole server so far.

@@ -91,11 +91,21 @@ impl Boot {
         self.run(py, "flush");
     }
 
-    /// The extension modules that refused to load in this interpreter.
-    pub fn refused_extensions(&self, py: Py<'_>) -> Vec<String> {
+    /// The extension modules that failed to load in this interpreter, with what they said.
+    pub fn refused_extensions(&self, py: Py<'_>) -> Vec<(String, String)> {
         let Ok(refused) = self.function(py, "refused") else { return Vec::new() };
         let count = refused.sequence_len().unwrap_or(0);
-        (0..count).filter_map(|index| refused.item(index)).map(|name| name.to_text()).collect()
+        let items = (0..count).filter_map(|index| refused.item(index));
+        let text = |item: &Object<'_>, at| item.item(at).map(|text| text.to_text());
+        items.filter_map(|item| Some((text(&item, 0)?, text(&item, 1)?))).collect()
+    }
+
+    /// Has `function` called for each extension module that fails to load from now on.
+    ///
+    /// # Errors
+    /// What Python raised.
+    pub fn report_refusals(&self, py: Py<'_>, function: &Object<'_>) -> Result<(), Exception> {
+        self.function(py, "report_refusals")?.call([function]).map(drop)
     }
 
     /// Prepares the heap for being shared by forks.

@@ -73,25 +73,40 @@ refused = []
 
 
 def watch_extensions():
-    """Notes the extension modules that refuse to load, also where the app swallows the error."""
+    """Notes the extension modules that fail to load, also where the app swallows the error."""
     loader = importlib.machinery.ExtensionFileLoader
     create, execute = loader.create_module, loader.exec_module
 
     def create_module(self, spec):
         try:
             return create(self, spec)
-        except ImportError:
-            refused.append(spec.name)
+        except ImportError as error:
+            note(spec.name, error)
             raise
 
     def exec_module(self, module):
         try:
             return execute(self, module)
-        except BaseException:
-            refused.append(module.__name__)
+        except BaseException as error:
+            note(getattr(module.__spec__, "name", module.__name__), error)
             raise
 
     loader.create_module, loader.exec_module = create_module, exec_module
+
+
+def note(name, error):
+    refused.append([name, "%s: %s" % (type(error).__name__, error)])
+    if report is not None:
+        report(name, refused[-1][1])
+
+
+# Told of each module that fails to load while requests are served.
+report = None
+
+
+def report_refusals(function):
+    global report
+    report = function
 
 
 def flush():

@@ -9,6 +9,7 @@ mod environ;
 mod file_wrapper;
 mod headers;
 mod input;
+mod refusal;
 mod reply;
 mod template;
 mod worker;

@@ -84,6 +84,13 @@ impl Loaded {
         Ok(())
     }
 
+    /// Tells of the extension modules that refuse this interpreter, now and later.
+    pub fn watch_refusals(&self, py: Py<'_>, plan: &Plan) {
+        if let Err(error) = super::refusal::watch(py, plan, &self.boot) {
+            crate::log::line(format_args!("{}", error.traceback(py).trim_end()));
+        }
+    }
+
     /// Tells the app that it is in worker `number` (from 1) now: `post_fork_hook`.
     pub fn enter_worker(&self, py: Py<'_>, number: usize) {
         if let Err(error) = self.module.after_fork(py, number) {

@@ -80,6 +80,8 @@ pub fn clean(program: &Path) -> Command {
             command.env_remove(&name);
         }
     }
+    // What another server found out about an app stays out of the tests.
+    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
     command
 }
 
