@@ -49,9 +49,12 @@ pub fn plan(
         },
         (name, value) => (name.to_owned(), value.clone()),
     };
-    // Agents ask for it and complain when it is not there; threads always work here.
+    // Agents ask for them and complain when they are not there; threads always work here, and a
+    // fork always runs Python's hooks.
     let mut opt: Vec<_> = options.settings.iter().map(written).collect();
-    opt.push(("enable-threads".to_owned(), None));
+    for name in ["enable-threads", "py-call-uwsgi-fork-hooks"] {
+        opt.push((name.to_owned(), None));
+    }
     Plan {
         handoff,
         board,
