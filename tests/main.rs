@@ -24,6 +24,7 @@ mod master;
 mod nginx;
 mod options;
 mod own_send;
+mod real_apps;
 mod regression;
 mod signals;
 mod stats;

@@ -1,8 +1,10 @@
-//! What the tests stand on: a real server, a client that sends any bytes, uwsgi packets, nginx.
+//! What the tests stand on: a real server, a client that sends any bytes, uwsgi packets, nginx,
+//! PostgreSQL.
 
 pub mod client;
 pub mod nginx;
 pub mod packet;
+pub mod postgres;
 pub mod process;
 pub mod server;
 pub mod tools;

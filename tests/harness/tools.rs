@@ -43,6 +43,35 @@ pub fn venv() -> PathBuf {
     venv
 }
 
+/// The same environment with what real applications need, from wheels alone.
+pub fn venv_of_real_apps() -> PathBuf {
+    const PACKAGES: &[&str] = &[
+        "sqlalchemy",
+        "psycopg2-binary",
+        "psycopg",
+        "numpy",
+        "pillow",
+        "pydantic",
+        "cryptography",
+        "lxml",
+        "pyyaml",
+        "sentry-sdk",
+        "opentelemetry-sdk",
+    ];
+    let venv = venv();
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _guard = LOCK.lock().unwrap_or_else(|p| p.into_inner());
+    // An environment of an earlier list gets what is missing.
+    let (complete, wanted) = (venv.join("complete-real-apps"), PACKAGES.join(" "));
+    if std::fs::read_to_string(&complete).ok().as_ref() != Some(&wanted) {
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args(["-m", "pip", "install", "-q", "--only-binary", ":all:"]).args(PACKAGES);
+        run(&mut pip);
+        std::fs::write(&complete, wanted).unwrap();
+    }
+    venv
+}
+
 /// The real uWSGI, built by pip for the server's Python; None if it is waived.
 pub fn uwsgi() -> Option<PathBuf> {
     let venv = venv();
