@@ -70,6 +70,13 @@ fn serve(options: Options, args: Vec<OsString>, env: Environment) -> Result<i32,
     if options.show_config {
         print(&help::show_config(&options));
     }
+    if options.doctor {
+        let mut options = options;
+        uwring::master::settle(&mut options)?;
+        let (text, code) = server::examine(&options)?;
+        print(&text);
+        return Ok(code);
+    }
     let role = Role { shards: server::shard_count, serve: server::run };
     uwring::master::run(options, args, env, role)
 }

@@ -10,6 +10,7 @@ mod harness;
 mod chunked;
 mod clients;
 mod compatibility;
+mod doctor;
 mod environ;
 mod files;
 mod frameworks;

@@ -67,8 +67,14 @@ pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Mem
     let minor: u8 = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
     let untried =
         |verdict| Found { verdict, is_remembered: false, kept: Err("nothing was tried".into()) };
+    let limit = Duration::from_secs(options.isolation_timeout.max(1));
     if minor < 13 {
-        return untried(Verdict::OldPython { minor });
+        return untried(match memory {
+            Memory::Use => Verdict::OldPython { minor },
+            Memory::Renew => probe::in_process_alone(embedding, plan, limit)
+                .err()
+                .unwrap_or(Verdict::OldPython { minor }),
+        });
     }
     if plan.place.module.is_none() && plan.place.file.is_none() {
         return untried(Verdict::Capable);
@@ -81,7 +87,6 @@ pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Mem
         return Found { verdict, is_remembered: true, kept: Ok(folder.clone()) };
     }
     let began = SystemTime::now();
-    let limit = Duration::from_secs(options.isolation_timeout.max(1));
     let probe::Tried { verdict, sources } = probe::probe(embedding, plan, limit);
     let kept = match (verdict.is_lasting(), folder) {
         (true, Ok(folder)) => {
@@ -97,7 +102,8 @@ pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Mem
 fn key(options: &Options, embedding: &Embedding, plan: &Plan) -> String {
     let own = std::env::current_exe().unwrap_or_default();
     let executable = Path::new(&embedding.config.executable);
-    let settings: Vec<_> = options.settings.iter().map(|s| (&s.name, &s.value)).collect();
+    let settings = options.settings.iter().filter(|setting| setting.name != "doctor");
+    let settings: Vec<_> = settings.map(|setting| (&setting.name, &setting.value)).collect();
     let mut environment: Vec<_> =
         std::env::vars_os().filter(|(name, _)| !NOISE.iter().any(|noise| name == noise)).collect();
     environment.sort();

@@ -44,6 +44,7 @@ struct Report {
     trouble: Option<String>,
     /// The last line of the app's traceback.
     error: Option<String>,
+    traceback: String,
     /// The traceback shows that a module refused.
     shows_refusal: bool,
     /// Extension modules that failed to load, with what they said.
@@ -55,7 +56,7 @@ struct Report {
 enum Outcome {
     Told(Report),
     Ended { how: Option<Ended>, importing: String },
-    Hung { importing: String },
+    Hung { limit_s: u64, importing: String },
     NotForked(String),
 }
 
@@ -65,8 +66,8 @@ pub fn probe(embedding: &Embedding, plan: &Plan, limit: Duration) -> Tried {
     let report = match attempt(embedding, plan, limit, Site::Interpreters) {
         Outcome::Told(report) => report,
         Outcome::NotForked(reason) => return unknown(Verdict::Untried { reason }),
-        Outcome::Hung { importing } => {
-            return unknown(Verdict::Hung { limit_s: limit.as_secs(), importing });
+        Outcome::Hung { limit_s, importing } => {
+            return unknown(Verdict::Hung { limit_s, importing });
         }
         Outcome::Ended { how, importing } => {
             let signal = match how {
@@ -74,11 +75,9 @@ pub fn probe(embedding: &Embedding, plan: &Plan, limit: Duration) -> Tried {
                 _ => None,
             };
             let crashed = Verdict::Crashed { signal, importing };
-            return match attempt(embedding, plan, limit, Site::Process) {
-                Outcome::Told(Report { error: None, sources, .. }) => {
-                    Tried { verdict: crashed, sources }
-                }
-                _ => unknown(Verdict::Broken),
+            return match in_process(attempt(embedding, plan, limit, Site::Process)) {
+                Ok(main) => Tried { verdict: crashed, sources: main.sources },
+                Err(verdict) => unknown(verdict),
             };
         }
     };
@@ -88,18 +87,50 @@ pub fn probe(embedding: &Embedding, plan: &Plan, limit: Duration) -> Tried {
     judge(report, || attempt(embedding, plan, limit, Site::Process))
 }
 
-/// The verdict on an app that was tried to the end. `in_process` tries it as a worker process would
+/// Whether a process can load the app, where interpreters are out of the question.
+///
+/// # Errors
+/// The verdict, if not.
+pub fn in_process_alone(
+    embedding: &Embedding,
+    plan: &Plan,
+    limit: Duration,
+) -> Result<(), Verdict> {
+    in_process(attempt(embedding, plan, limit, Site::Process)).map(drop)
+}
+
+/// The report of an app that a process can load, or the verdict.
+fn in_process(outcome: Outcome) -> Result<Report, Verdict> {
+    match outcome {
+        Outcome::Told(Report { trouble: Some(reason), .. }) => Err(Verdict::Untried { reason }),
+        Outcome::Told(report) if report.error.is_none() => Ok(report),
+        Outcome::Told(Report { traceback, .. }) => Err(Verdict::Broken { error: traceback }),
+        Outcome::Ended { how, importing } => {
+            let how = match how {
+                Some(Ended::Killed(signal)) => format!("dies of signal {signal}"),
+                Some(Ended::Exited(code)) => format!("ends with code {code}"),
+                None => "ends".to_owned(),
+            };
+            let error = format!("the process {how} while it imports {importing}");
+            Err(Verdict::Broken { error })
+        }
+        Outcome::Hung { limit_s, importing } => Err(Verdict::Hung { limit_s, importing }),
+        Outcome::NotForked(reason) => Err(Verdict::Untried { reason }),
+    }
+}
+
+/// The verdict on an app that was tried to the end. `again` tries it as a worker process would
 /// have it: what fails there too is no matter of interpreters.
-fn judge(report: Report, in_process: impl FnOnce() -> Outcome) -> Tried {
+fn judge(report: Report, again: impl FnOnce() -> Outcome) -> Tried {
     let Report { error, shows_refusal, mut failed, mut sources, .. } = report;
     let is_sure = failed.iter().all(|(_, text)| text.contains(REFUSAL));
     if !is_sure || (error.is_some() && !shows_refusal) {
-        match in_process() {
-            Outcome::Told(main) if main.error.is_none() => {
+        match in_process(again()) {
+            Ok(main) => {
                 failed.retain(|(name, _)| !main.failed.iter().any(|(other, _)| other == name));
                 sources.add(main.sources);
             }
-            _ => return Tried { verdict: Verdict::Broken, sources: Sources::default() },
+            Err(verdict) => return Tried { verdict, sources: Sources::default() },
         }
     }
     let mut refused: Vec<String> = Vec::new();
@@ -165,8 +196,8 @@ fn attempt(embedding: &Embedding, plan: &Plan, limit: Duration, site: Site) -> O
                 Outcome::Ended { how, importing } => {
                     Outcome::Ended { how, importing: name_of(importing, file) }
                 }
-                Outcome::Hung { importing } => {
-                    Outcome::Hung { importing: name_of(importing, file) }
+                Outcome::Hung { limit_s, importing } => {
+                    Outcome::Hung { limit_s, importing: name_of(importing, file) }
                 }
                 other => other,
             }
@@ -221,7 +252,7 @@ fn wait(answer: &OwnedFd, report: &File, child: i32, limit: Duration) -> Outcome
     if !has_told {
         return match ready.contains(&true) {
             true => Outcome::Ended { how, importing },
-            false => Outcome::Hung { importing },
+            false => Outcome::Hung { limit_s: limit.as_secs(), importing },
         };
     }
     let len = report.metadata().map_or(0, |found| found.len() as usize);
@@ -302,6 +333,7 @@ fn import(py: Py<'_>, plan: &Plan, report: i32, told: &mut Report) -> Result<(),
         told.shows_refusal = error.text.contains(REFUSAL);
         // The last line of a traceback is the exception.
         told.error = Some(error.text.lines().last().unwrap_or_default().to_owned());
+        told.traceback = error.text;
     }
     let evidence = function(py, &watch, "evidence").and_then(|evidence| evidence.call([]));
     let Ok(evidence) = evidence else { return Ok(()) };
@@ -372,6 +404,7 @@ mod tests {
         let signal = told(Some("ValueError: signal"), &[]);
         assert_eq!(verdict(signal, Some(told(None, &[]))), fails);
         let broken = told(Some("SyntaxError: x"), &[("a", NO)]);
-        assert_eq!(verdict(broken, Some(told(Some("SyntaxError: x"), &[]))), Verdict::Broken);
+        let main = Report { traceback: "all".into(), ..told(Some("SyntaxError: x"), &[]) };
+        assert_eq!(verdict(broken, Some(main)), Verdict::Broken { error: "all".into() });
     }
 }

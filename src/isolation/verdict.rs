@@ -20,8 +20,8 @@ pub enum Verdict {
     Crashed { signal: Option<i32>, importing: String },
     /// It took more than the limit, in seconds.
     Hung { limit_s: u64, importing: String },
-    /// The app fails in a process too.
-    Broken,
+    /// The app fails in a process too; its traceback.
+    Broken { error: String },
     /// This Python has no interpreters with a GIL of their own.
     OldPython { minor: u8 },
     /// Why it could not be tried.
@@ -77,7 +77,7 @@ impl Verdict {
     /// its own traceback says all.
     pub fn reason(&self) -> Option<String> {
         let reason = match self {
-            Verdict::Capable | Verdict::Broken => return None,
+            Verdict::Capable | Verdict::Broken { .. } => return None,
             Verdict::Degraded { refused } if refused.len() == 1 => {
                 format!("{} refuses sub-interpreters, and the app goes on without it", refused[0])
             }
@@ -113,7 +113,7 @@ impl Verdict {
     /// What would give the app interpreters, as far as that is known.
     pub fn lift(&self) -> Option<String> {
         match self {
-            Verdict::Capable | Verdict::Broken | Verdict::Untried { .. } => None,
+            Verdict::Capable | Verdict::Broken { .. } | Verdict::Untried { .. } => None,
             Verdict::Degraded { refused } => {
                 let known: Vec<_> =
                     refused.iter().filter_map(|module| known_lift(module)).collect();
@@ -242,7 +242,7 @@ mod tests {
             line(&Verdict::Capable),
             "the app can share a process: serving with 4 interpreters"
         );
-        assert_eq!(Verdict::Broken.line(1), None);
+        assert_eq!(Verdict::Broken { error: "E".into() }.line(1), None);
     }
 
     #[test]
@@ -252,6 +252,8 @@ mod tests {
             crashed(Some(libc::SIGSEGV)).is_lasting() && !crashed(Some(libc::SIGKILL)).is_lasting()
         );
         assert!(!Verdict::Hung { limit_s: 1, importing: String::new() }.is_lasting());
-        assert!(!Verdict::Broken.is_lasting() && Verdict::Capable.is_lasting());
+        assert!(
+            !Verdict::Broken { error: String::new() }.is_lasting() && Verdict::Capable.is_lasting()
+        );
     }
 }

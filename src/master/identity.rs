@@ -107,6 +107,18 @@ pub fn send_to_pidfile(path: &Path, signal: i32) -> Result<(), StartError> {
     Ok(())
 }
 
+/// What a server does to itself before it loads the app, for what looks and serves nothing: what is
+/// said belongs to the terminal, so no log file is opened.
+///
+/// # Errors
+/// A directory that cannot be entered; a user that cannot be.
+pub fn settle(options: &mut Options) -> Result<(), StartError> {
+    (options.logto, options.logto2) = (None, None);
+    environment(options)?;
+    change_directory(options)?;
+    privileges(options)
+}
+
 /// Environment variables, umask and the log file.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ use notify::Notify;
 use origin::Origin;
 use touch::Touches;
 
-pub use identity::send_to_pidfile;
+pub use identity::{send_to_pidfile, settle};
 
 use crate::error::StartError;
 use crate::listen::{self, Listener};

@@ -25,7 +25,9 @@ pub(super) fn settings(args: Vec<OsString>, read: &mut Read<'_>) -> Result<(), S
             let wanted = |next: &(usize, String)| is_value(takes, &next.1);
             words.next_if(wanted).map(|(_, word)| word)
         };
-        if only_positional || word == "-" || !word.starts_with('-') {
+        if position == 1 && word == "doctor" {
+            long_option(position, &word, &mut next, read)?;
+        } else if only_positional || word == "-" || !word.starts_with('-') {
             files_and_apps.push((position, word));
         } else if word == "--" {
             only_positional = true;
@@ -237,6 +239,13 @@ mod tests {
         assert_eq!(right("--chmod-socket 660").chmod_socket, Some(0o660));
         assert_eq!(right("-C664").chmod_socket, Some(0o664));
         assert_eq!(right("--chmod-socket=664 app:app").module.as_deref(), Some("app:app"));
+    }
+
+    #[test]
+    fn the_doctor_comes_first() {
+        let options = right("doctor --processes 3 app.py");
+        assert!(options.doctor && options.processes == 3 && options.wsgi_file.is_some());
+        assert!(parse(&["app.py", "doctor"]).is_err());
     }
 
     #[test]

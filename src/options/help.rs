@@ -28,7 +28,8 @@ pub fn help() -> String {
     let mut out = String::from(
         "usage: uwring [options] [app.ini | app.py[:callable] | package.module:callable]\n\n\
          uwring --http :9090 --wsgi-file app.py --master --processes 4\n\
-         uwring --ini app.ini\n\n\
+         uwring --ini app.ini\n\
+         uwring doctor app.ini\n\n\
          Every option is also a line of an ini file (`processes = 4` below `[uwsgi]`)\n\
          and an environment variable (UWSGI_PROCESSES=4).\n",
     );

@@ -227,6 +227,8 @@ pub struct Options {
     pub signal_pidfile: Option<(i32, PathBuf)>,
     pub help: bool,
     pub version: bool,
+    /// Print what would be served and how, then end.
+    pub doctor: bool,
     /// Print the configuration that was read, then go on (uWSGI: it goes on).
     pub show_config: bool,
     /// Print docs/options.md, then end.
@@ -347,6 +349,7 @@ impl Default for Options {
             signal_pidfile: None,
             help: false,
             version: false,
+            doctor: false,
             show_config: false,
             dump_options_md: false,
             config_dir: None,

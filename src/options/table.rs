@@ -3678,6 +3678,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["doctor"],
+        section: Section::Configuration,
+        status: Status::Own,
+        help: "Say what would be served and how: `uwring doctor app.ini`.",
+        set: |options, value| Ok(options.doctor = value.flag()),
+        ..ROW
+    },
+    Opt {
         names: &["dump-options-md"],
         section: Section::Configuration,
         status: Status::Hidden,

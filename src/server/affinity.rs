@@ -58,10 +58,7 @@ pub fn usable_cores() -> Vec<usize> {
 
 /// CPUs that the cgroup's quota amounts to, None without a quota.
 pub fn quota() -> Option<usize> {
-    let text = std::fs::read_to_string("/sys/fs/cgroup/cpu.max").ok()?;
-    let mut parts = text.split_ascii_whitespace().map(str::parse::<u64>);
-    let (quota, period) = (parts.next()?.ok()?, parts.next()?.ok()?);
-    usize::try_from(quota.div_ceil(period.max(1))).ok().map(|cpus| cpus.max(1))
+    super::cgroup::cpus().map(|limit| (limit.value.ceil() as usize).max(1))
 }
 
 impl Pins {

@@ -5,12 +5,16 @@
 //! (to start interpreters; no object); no pyo3.
 
 mod affinity;
+mod cgroup;
 mod control;
+mod doctor;
 mod prepare;
 mod succession;
 mod workers;
 
 use std::time::Duration;
+
+pub use doctor::examine;
 
 use affinity::Pins;
 use control::{Control, ShardThread};
@@ -165,21 +169,26 @@ fn choose_driver(io: Io) -> Result<Driver, StartError> {
             Ok(driver)
         }
         Err(error) => {
-            let why = match error.raw_os_error() {
-                Some(libc::EPERM) => {
-                    "refused by the seccomp profile (containers) or kernel.io_uring_disabled"
-                }
-                Some(libc::ENOSYS) => "this kernel has none",
-                Some(libc::EINVAL) => "this kernel is older than 5.19",
-                Some(libc::ENOMEM) => "the memory limit (ulimit -l) is too low",
-                _ => "the kernel refused it",
-            };
+            let why = why_refused(&error);
             if io == Io::Uring {
                 return Err(StartError::new(format!("--io uring: {error}: {why}")));
             }
             log::line(format_args!("io: epoll, because io_uring was refused ({error}: {why})"));
             Ok(Driver::Epoll)
         }
+    }
+}
+
+/// The likely reason why a ring was refused.
+fn why_refused(error: &std::io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => {
+            "refused by the seccomp profile (containers) or kernel.io_uring_disabled"
+        }
+        Some(libc::ENOSYS) => "this kernel has none",
+        Some(libc::EINVAL) => "this kernel is older than 5.19",
+        Some(libc::ENOMEM) => "the memory limit (ulimit -l) is too low",
+        _ => "the kernel refused it",
     }
 }
 

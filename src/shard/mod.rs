@@ -39,7 +39,7 @@ use watch::Watches;
 
 pub use heritage::Door;
 pub use listener::{Listening, Protocol};
-pub use ring::{Driver, Flags, probe_uring};
+pub use ring::{Driver, Flags, probe_rungs, probe_uring};
 
 pub use crate::proto::Limits;
 

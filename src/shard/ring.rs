@@ -40,19 +40,27 @@ fn ring_builder(flags: Flags) -> io_uring::Builder {
     builder
 }
 
-/// Tries the drivers from the best down, on a thread that ends afterwards (with SINGLE_ISSUER a
-/// ring belongs to the thread that made it). The error is the reason why io_uring was refused.
+/// Tries the drivers from the best down. The error is the reason why io_uring was refused.
 pub fn probe_uring() -> Result<Driver, io::Error> {
-    let probe = || {
-        let mut refusal = io::Error::from(io::ErrorKind::Unsupported);
-        for flags in [Flags::Defer, Flags::Coop] {
-            match ring_builder(flags).build(ENTRIES) {
-                Ok(_) => return Ok(Driver::Uring(flags)),
-                Err(error) => refusal = error,
-            }
+    let mut refusal = io::Error::from(io::ErrorKind::Unsupported);
+    for flags in [Flags::Defer, Flags::Coop] {
+        match probe_rung(flags) {
+            Ok(()) => return Ok(Driver::Uring(flags)),
+            Err(error) => refusal = error,
         }
-        Err(refusal)
-    };
+    }
+    Err(refusal)
+}
+
+/// Tries all of them.
+pub fn probe_rungs() -> Vec<(Flags, io::Result<()>)> {
+    [Flags::Defer, Flags::Coop].map(|flags| (flags, probe_rung(flags))).into()
+}
+
+/// Tries one on a thread that ends afterwards: with SINGLE_ISSUER a ring belongs to the thread that
+/// made it.
+fn probe_rung(flags: Flags) -> io::Result<()> {
+    let probe = move || ring_builder(flags).build(ENTRIES).map(drop);
     std::thread::spawn(probe).join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
 }
 

@@ -120,10 +120,10 @@ pub struct Board {
 const HEADER_WORDS: usize = 8;
 /// Requests logged or answered since the start, of all workers.
 const TOTAL: usize = 0;
-/// Extension modules that refused an interpreter while requests were served.
-const LATE_REFUSALS: usize = 2;
 /// Bits of what apps ask of the server.
 const WISHES: usize = 1;
+/// Extension modules that refused an interpreter while requests were served.
+const LATE_REFUSALS: usize = 2;
 
 /// What an app asks of the server (`uwsgi.reload()` and its like).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
