@@ -269,13 +269,34 @@ fn serves_from_processes_what_refuses_interpreters() {
 #[test]
 fn calls_the_hooks_of_the_module_in_each_worker() {
     for_each_mode(|mode| {
-        let mut server = Server::http(mode, "hooks", &["--processes", "2"]);
-        let text = server.get("/").text().to_owned();
-        assert_eq!(text.matches("postfork").count(), 1, "once per worker: {text}");
-        assert!(text.contains("for worker 1") || text.contains("for worker 2"), "{text}");
-        server.log.line("said by uwsgi.log");
-        server.stop(libc::SIGTERM);
-        let log = server.log.text();
-        assert!(log.contains("uwsgi.atexit called"), "{log}");
+        for more in [&[][..], &["--lazy-apps"]] {
+            let mut args = vec!["--processes", "2"];
+            args.extend_from_slice(more);
+            let mut server = Server::http(mode, "hooks", &args);
+            for _ in 0..6 {
+                let text = server.get("/").text().to_owned();
+                assert_eq!(text.matches("postfork").count(), 1, "once per worker: {text}");
+                let second = text.contains("for worker 2");
+                assert!(second || text.contains("for worker 1"), "{text}");
+                assert_eq!(text.matches("second").count(), usize::from(second), "{text}");
+            }
+            server.log.line("said by uwsgi.log");
+            server.stop(libc::SIGTERM);
+            let log = server.log.text();
+            assert!(log.contains("uwsgi.atexit called"), "{log}");
+        }
+    });
+}
+
+#[test]
+fn calls_a_post_fork_hook_of_the_apps_own() {
+    for_each_mode(|mode| {
+        for more in [&["--processes", "2"][..], &["--processes", "2", "--lazy-apps"]] {
+            let server = Server::http(mode, "post_fork_hook", more);
+            for _ in 0..6 {
+                let text = server.get("/").text().to_owned();
+                assert!(["[1] in 1", "[2] in 2"].contains(&text.as_str()), "{text}");
+            }
+        }
     });
 }

@@ -87,6 +87,8 @@ fn flask_sqlalchemy_and_psycopg2_get_processes() {
         for more in [&[][..], &["--lazy-apps"]] {
             let env = format!("DSN={}", postgres.database(NAMES));
             let mut args = vec!["--env", &env, "--processes", "2", "--callable", "app"];
+            // The uwsgidecorators of a real uWSGI in the environment asks for it.
+            args.push("--master");
             args.extend_from_slice(more);
             let server = serve(mode, "with_psycopg2", &args);
             exercise_names(&server);
@@ -107,7 +109,7 @@ fn psycopg_3_gets_interpreters() {
     let Some(postgres) = Postgres::shared() else { return };
     for mode in modes() {
         let env = format!("DSN={}", postgres.database(NAMES));
-        let args = ["--env", &env, "--processes", "2", "--callable", "app"];
+        let args = ["--env", &env, "--processes", "2", "--callable", "app", "--master"];
         let server = serve(mode, "with_psycopg", &args);
         assert_interpreters_if_possible(&server);
         exercise_names(&server);

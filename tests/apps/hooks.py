@@ -14,6 +14,11 @@ def after_fork():
     CALLED.append(f"postfork in {os.getpid()} for worker {uwsgi.worker_id()}")
 
 
+@uwsgidecorators.postfork(2)
+def in_the_second_alone():
+    CALLED.append("second")
+
+
 def at_end():
     print("uwsgi.atexit called", file=sys.stderr, flush=True)
 
