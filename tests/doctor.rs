@@ -96,6 +96,8 @@ fn says_why_an_app_would_not_be_served() {
         let problem = "--isolation interpreter: the app does not run in one";
         assert_eq!((code, said(&text, "PROBLEM")), (1, vec![problem]), "{text}");
     }
+    let (code, text) = doctor(&["--wsgi-file", &app("wants_master"), "--master"], directory.path());
+    assert_eq!(code, 0, "{text}");
     let (code, text) = doctor(&["--chdir", "/nowhere"], directory.path());
     assert_eq!(code, 1);
     assert!(text.contains("uwring: chdir /nowhere: "), "{text}");

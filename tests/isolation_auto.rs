@@ -131,6 +131,28 @@ fn a_broken_app_is_told_by_its_traceback_alone() {
 }
 
 #[test]
+fn an_app_that_failed_only_while_it_was_tried_is_served_and_said() {
+    if !has_choice() {
+        return;
+    }
+    let directory = scratch();
+    let env = format!("COUNT={}", directory.path().join("count").display());
+    let server = Server::http(AUTO, "fails_at_first", &["--env", &env]);
+    assert_eq!(chosen(&server), "the app failed while it was tried: serving with 1 process(es)");
+    assert_eq!(server.get("/").text(), "hello");
+}
+
+#[test]
+fn the_trial_has_the_master_that_the_app_will_have() {
+    if !has_choice() {
+        return;
+    }
+    let server = Server::http(AUTO, "wants_master", &["--master"]);
+    assert_eq!(chosen(&server), "the app can share a process: serving with 1 interpreter");
+    assert_eq!(server.get("/").text(), "hello");
+}
+
+#[test]
 fn a_refusal_met_while_serving_is_told_once() {
     if !has_choice() {
         return;

@@ -70,7 +70,11 @@ fn app(options: &Options, findings: &mut Findings) -> Result<(), StartError> {
     let geometry = Geometry { shards: 1, workers, threads, slots_per_shard: 1 };
     let board = Board::new(workers, threads, 1).map_err(super::out_of_memory)?;
     let handoff = Handoff::new(geometry, Sharing::Threads).map_err(super::out_of_memory)?;
-    let plan = prepare::plan(options, handoff, board, &[], None);
+    let mut plan = prepare::plan(options, handoff, board, &[], None);
+    if options.master {
+        // uWSGI's own uwsgidecorators do not load without one.
+        plan.facts.master_pid = std::process::id() as i32;
+    }
     let found = isolation::decide(options, &embedding, &plan, Memory::Renew);
     let auto = match (&found.verdict, found.verdict.line(workers)) {
         (Verdict::Broken { error }, _) => {

@@ -61,15 +61,17 @@ pub fn run(
         Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
     let board = Board::new(workers, options.threads, shards).map_err(out_of_memory)?;
     // The crossing of the probe is its own: it serves nothing.
-    let isolation = choose_isolation(options, &embedding, geometry, board, listeners)?;
+    let tied = tie.as_ref();
+    let (isolation, doubt) =
+        choose_isolation(options, &embedding, geometry, board, listeners, tied)?;
     let sharing = match isolation {
         Isolation::Process => Sharing::Processes,
         _ => Sharing::Threads,
     };
     let handoff = Handoff::new(geometry, sharing).map_err(out_of_memory)?;
-    let plan = prepare::plan(options, handoff, board, listeners, tie.as_ref());
+    let plan = prepare::plan(options, handoff, board, listeners, tied);
     // What a process of the app's must not hold open: the other end would wait for it.
-    let private = tie.as_ref().map_or(Vec::new(), Tie::fds);
+    let private = tied.map_or(Vec::new(), Tie::fds);
     // The spawner first: it must be forked before any thread exists.
     let spawner = match isolation {
         Isolation::Process => Some(
@@ -85,7 +87,11 @@ pub fn run(
         Some(spawner) => Workers::start_processes(spawner, &plan, need_app)?,
         None => Workers::start_interpreters(&embedding, &plan, need_app)?,
     };
-    prepare::warn_without_app(&plan);
+    if !prepare::warn_without_app(&plan)
+        && let Some(doubt) = doubt
+    {
+        log::line(format_args!("isolation: {doubt}"));
+    }
 
     let pins = Pins::plan(options.affinity, shards, plan.board.workers());
     (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
@@ -128,33 +134,38 @@ pub fn shard_count(options: &Options) -> usize {
     wanted.clamp(1, workers)
 }
 
-/// What workers are made of.
+/// What workers are made of, and what to say if an app that was found broken loads after all.
 fn choose_isolation(
     options: &Options,
     embedding: &Embedding,
     geometry: Geometry,
     board: &'static Board,
     listeners: &[Listener],
-) -> Result<Isolation, StartError> {
+    tie: Option<&Tie>,
+) -> Result<(Isolation, Option<String>), StartError> {
     let minor: u8 = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
     match options.isolation {
-        Isolation::Process => Ok(Isolation::Process),
         Isolation::Interpreter if minor < 13 => Err(StartError::new(format!(
             "--isolation interpreter needs Python 3.13 or later, this is 3.{minor}: leave it out or \
              use --isolation process"
         ))),
-        Isolation::Interpreter => Ok(Isolation::Interpreter),
         Isolation::Auto => {
             let tiny = Geometry { slots_per_shard: 1, ..geometry };
             let handoff = Handoff::new(tiny, Sharing::Threads).map_err(out_of_memory)?;
-            let plan = prepare::plan(options, handoff, board, listeners, None);
+            let plan = prepare::plan(options, handoff, board, listeners, tie);
             let found = decide(options, embedding, &plan, Memory::Use);
-            if let Some(line) = found.verdict.line(geometry.workers) {
+            let line = found.verdict.line(geometry.workers);
+            if let Some(line) = &line {
                 let before = if found.is_remembered { " (tried before)" } else { "" };
                 log::line(format_args!("isolation: {line}{before}"));
             }
-            Ok(found.verdict.isolation())
+            let doubt = line.is_none().then(|| {
+                let count = geometry.workers;
+                format!("the app failed while it was tried: serving with {count} process(es)")
+            });
+            Ok((found.verdict.isolation(), doubt))
         }
+        pinned => Ok((pinned, None)),
     }
 }
 

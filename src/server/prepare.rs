@@ -115,9 +115,12 @@ fn place(options: &Options) -> Place {
     }
 }
 
-/// uWSGI goes on without an app and answers 500 to everything.
-pub fn warn_without_app(plan: &Plan) {
-    if (0..plan.board.workers()).any(|index| plan.board.worker(index).get(worker::HAS_APP) == 0) {
+/// uWSGI goes on without an app and answers 500 to everything. True if it is so.
+pub fn warn_without_app(plan: &Plan) -> bool {
+    let none = |index: usize| plan.board.worker(index).get(worker::HAS_APP) == 0;
+    let is_missing = (0..plan.board.workers()).any(none);
+    if is_missing {
         log::line(format_args!("*** no app loaded: every request gets a 500 ***"));
     }
+    is_missing
 }
