@@ -3,6 +3,7 @@
 //! This room, `python/` and `handoff/region.rs` are the only places where unsafe code is allowed.
 #![allow(unsafe_code)]
 
+pub mod crash;
 #[cfg(feature = "server")]
 pub mod signals;
 mod socket;

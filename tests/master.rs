@@ -166,6 +166,9 @@ fn a_server_process_that_dies_is_replaced_and_its_sockets_live_on() {
             let mut client = server.connect();
             client.send("GET /segfaults HTTP/1.1\r\nHost: a\r\n\r\n");
             assert!(client.try_response().is_err(), "its request is lost");
+            server.log.line(&format!("!!! uwring process {first} got Segmentation Fault !!!"));
+            server.log.line("!!! it ran GET /segfaults on worker 1 core 0 !!!");
+            server.log.line("segfaults.py\", line 6 in application");
             "SIGSEGV"
         };
         server.log.line(&format!(

@@ -42,6 +42,15 @@ pub struct Handoff {
     files: Vec<(OwnedFd, OwnedFd)>,
 }
 
+/// A request that a worker runs.
+pub struct Running<'r> {
+    /// The worker's and its thread's index, from 0.
+    pub worker: usize,
+    pub core: usize,
+    pub method: &'r [u8],
+    pub target: &'r [u8],
+}
+
 impl Handoff {
     /// Makes the crossing. Must run before worker processes are forked, which share it.
     ///
@@ -95,6 +104,26 @@ impl Handoff {
     /// The shard that a slot belongs to.
     fn shard_of(&self, slot: usize) -> usize {
         slot / self.region.geometry().slots_per_shard
+    }
+
+    /// Shows each request that a worker runs at this moment. For a signal's handler too: no lock,
+    /// no memory. What a worker of another process does meanwhile may tear a line, nothing else.
+    pub fn each_running(&'static self, mut show: impl FnMut(Running<'_>)) {
+        use std::sync::atomic::Ordering::Acquire;
+        let geometry = self.region.geometry();
+        for index in 0..geometry.shards * geometry.slots_per_shard {
+            let state = self.region.slot(index).state.load(Acquire);
+            if slot::stage(state) != slot::RUNNING {
+                continue;
+            }
+            let call = Call::new(self, index, 0, 0);
+            let (entry, head) = (self.region.slot(index), call.head());
+            let worker = entry.worker.load(Acquire) as usize;
+            let core = entry.core.load(Acquire) as usize;
+            if let Some(worker) = worker.checked_sub(1) {
+                show(Running { worker, core, method: head.method(), target: head.target() });
+            }
+        }
     }
 
     /// Sets the slot's news bit and wakes nobody.

@@ -25,6 +25,12 @@ impl Runtime {
         // Without it, two own-GIL interpreters of 3.13 crash on `import datetime`
         // (facts: subinterpreters, the crash list).
         let _ = main.attach(|py| py.import("datetime").map(drop).map_err(|e| e.summary(py)));
+        // A crash in native code shows the Python stacks of its process.
+        let _ = main.attach(|py| {
+            let faulthandler = py.import("faulthandler");
+            let enabled = faulthandler.and_then(|f| f.call_method("enable", []).map(drop));
+            enabled.map_err(|error| error.summary(py))
+        });
         Ok(Runtime { main })
     }
 

@@ -5,6 +5,7 @@
 
 mod app;
 mod call;
+mod crash;
 mod environ;
 mod file_wrapper;
 mod headers;

@@ -221,6 +221,7 @@ pub fn run_threads(
     incarnation: u32,
     loaded: &'static Loaded,
 ) {
+    super::crash::watch(plan.handoff, plan.board);
     let interpreter = thread.interpreter();
     let others: Vec<_> = (1..plan.board.threads())
         .filter_map(|core| {

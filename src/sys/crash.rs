@@ -1,0 +1,61 @@
+//! The last words of a process that a fatal signal ends.
+
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+const FATAL: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+
+/// What was installed before us, to go on with.
+struct Before(UnsafeCell<[MaybeUninit<libc::sigaction>; FATAL.len()]>);
+
+// SAFETY: written once by `on_crash` before the handlers that read it are installed.
+unsafe impl Sync for Before {}
+
+static BEFORE: Before = Before(UnsafeCell::new([MaybeUninit::zeroed(); FATAL.len()]));
+static TELL: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Calls `tell` with the number of a fatal signal before anything else hears of it. It may do only
+/// what signal-safety(7) allows. Once in a process, before it has threads that may crash.
+pub fn on_crash(tell: fn(i32)) {
+    if !TELL.swap(tell as *mut (), Ordering::SeqCst).is_null() {
+        return;
+    }
+    for (place, signal) in FATAL.into_iter().enumerate() {
+        // SAFETY: all-zero is a valid sigaction; the handler is a function of the right type, and
+        // the place for the old action is this signal's own.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handle as *const () as libc::sighandler_t;
+            // On the thread's own stack: the small one that Rust sets aside is too small for last
+            // words. A stack that has overflowed gets none; the kernel ends the process then.
+            action.sa_flags = libc::SA_SIGINFO;
+            let before = (*BEFORE.0.get())[place].as_mut_ptr();
+            libc::sigaction(signal, &raw const action, before);
+        }
+    }
+}
+
+extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
+    let Some(place) = FATAL.iter().position(|&known| known == signal) else { return };
+    // SAFETY: the old action was stored by `on_crash`. With it in place, the instruction that
+    // faulted faults again when this handler returns, and a signal that was sent is sent anew.
+    unsafe {
+        let before = (*BEFORE.0.get())[place].as_ptr();
+        libc::sigaction(signal, before, std::ptr::null_mut());
+        let tell = TELL.load(Ordering::SeqCst);
+        if !tell.is_null() {
+            let tell: fn(i32) = std::mem::transmute(tell);
+            tell(signal);
+        }
+        if (*info).si_code <= 0 || signal == libc::SIGABRT {
+            libc::raise(signal);
+        }
+    }
+}
+
+/// Writes to standard error without a buffer.
+pub fn write_raw(bytes: &[u8]) {
+    // SAFETY: pointer and length are those of a slice.
+    unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
+}
