@@ -171,6 +171,30 @@ fn a_refusal_met_while_serving_is_told_once() {
 }
 
 #[test]
+fn a_refusal_met_while_serving_leads_to_processes() {
+    if !has_choice() {
+        return;
+    }
+    let server = Server::http(AUTO, "imports", &["--master"]);
+    assert!(server.log.line("uwring is ready").contains("(interpreter)"));
+    let mut kept = server.connect();
+    assert_eq!(kept.get("/json").text(), "json");
+    let text = kept.get("/readline").text().to_owned();
+    assert!(text.contains("does not support loading in subinterpreters"), "{text}");
+    server.log.line("isolation: changing to processes");
+    crate::harness::eventually("it is loaded, on the same connection", || {
+        kept.get("/readline").text() == "readline"
+    });
+    // A reload does not go back to what is known to fail.
+    server.signal(libc::SIGHUP);
+    server
+        .log
+        .find("third start", |text| (text.matches("uwring is ready").count() == 3).then_some(()));
+    assert_eq!(server.log.text().matches("(interpreter)").count(), 1);
+    assert_eq!(kept.get("/readline").text(), "readline");
+}
+
+#[test]
 fn a_pinned_interpreter_goes_on_without_what_refuses_and_says_so() {
     if !has_choice() {
         return;

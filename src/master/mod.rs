@@ -30,7 +30,7 @@ pub use identity::{send_to_pidfile, settle};
 use crate::error::StartError;
 use crate::listen::{self, Listener};
 use crate::log;
-use crate::options::{Environment, Options};
+use crate::options::{Environment, Isolation, Options};
 use crate::shared::link::{News, Order, Tie};
 use crate::stats::Stats;
 use crate::sys;
@@ -119,6 +119,7 @@ pub fn run(
         ending: None,
         has_served: false,
         generation: 0,
+        isolate: false,
         made,
     };
     let code = master.life()?;
@@ -172,6 +173,8 @@ struct Master {
     ending: Option<Ending>,
     has_served: bool,
     generation: u32,
+    /// A module has refused an interpreter while it served: workers are processes from then on.
+    isolate: bool,
 }
 
 /// A stop under way.
@@ -304,7 +307,10 @@ impl Master {
         let nobody = Signals::listen(&[]).expect("BUG: listening to nothing asks for nothing");
         std::mem::replace(&mut self.signals, nobody).forget();
         sys::restore_signals(before);
-        let Made { options, listeners, .. } = &self.made;
+        let Made { options, listeners, .. } = &mut self.made;
+        if self.isolate && options.isolation == Isolation::Auto {
+            options.isolation = Isolation::Process;
+        }
         let code = match (self.role.serve)(options, listeners, stats, Some(tie)) {
             Ok(code) => code,
             Err(error) => {
@@ -323,6 +329,10 @@ impl Master {
                     News::Alive => self.children[index].heard = Instant::now(),
                     News::Reload => self.reload(),
                     News::Replace => self.replace(index),
+                    News::Isolate => {
+                        self.isolate = true;
+                        self.replace(index);
+                    }
                     News::Stop => self.stop(0),
                 }
             }

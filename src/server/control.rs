@@ -39,6 +39,8 @@ pub struct Control {
     pub pins: Pins,
     pub mercy: Duration,
     pub ties: Ties,
+    /// Whether workers that are interpreters may become processes when a module refuses late.
+    pub may_change: bool,
 }
 
 /// Why the control thread leaves its loop.
@@ -65,6 +67,7 @@ impl Control {
             self.bury();
             self.workers.spawn_due();
             self.ties.tell_alive();
+            self.mind_refusals();
             if let Some(stats) = &mut self.stats {
                 stats.answer(&self.source);
             }
@@ -151,6 +154,23 @@ impl Control {
             }
         }
         None
+    }
+
+    /// A module that refused after the trial has cost a request: a successor with processes will
+    /// load it.
+    fn mind_refusals(&mut self) {
+        if self.may_change && self.plan.board.late_refusals() > 0 && !self.ties.retires() {
+            self.may_change = false;
+            if self.ties.has_master() {
+                log::line(format_args!("isolation: changing to processes"));
+                self.ties.tell(News::Isolate);
+            } else {
+                log::line(format_args!(
+                    "isolation: with --master the server would change to processes now; without, \
+                     start it with --isolation process"
+                ));
+            }
+        }
     }
 
     /// The end of a process whose successor serves.

@@ -107,7 +107,9 @@ pub fn run(
     let mercy = Duration::from_secs(options.reload_mercy.max(1));
     let source = prepare::stats_source(&plan, listeners);
     let ties = Ties::new(tie);
-    let mut control = Control { plan, workers, shards, signals, stats, source, pins, mercy, ties };
+    let may_change = options.isolation == Isolation::Auto && isolation == Isolation::Interpreter;
+    let mut control =
+        Control { plan, workers, shards, signals, stats, source, pins, mercy, ties, may_change };
     let code = control.run();
     // Shards that were left behind still hold their ends of the log.
     if control.shards.iter().all(|shard| shard.thread.is_finished()) {

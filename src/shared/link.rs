@@ -34,6 +34,8 @@ pub enum News {
     Stop,
     /// It wants a successor: its workers cannot be replaced one by one.
     Replace,
+    /// The same, with processes for workers: a module refused an interpreter.
+    Isolate,
 }
 
 const RETIRE: u8 = b'r';
@@ -74,6 +76,7 @@ impl Tie {
             News::Reload => b'L',
             News::Stop => b'S',
             News::Replace => b'P',
+            News::Isolate => b'I',
         };
         let _ = sys::send_with_fd(self.link.as_fd(), &[word], None);
     }
@@ -114,6 +117,7 @@ impl Leash {
             (Ok((1, _)), b'L') => Some(News::Reload),
             (Ok((1, _)), b'S') => Some(News::Stop),
             (Ok((1, _)), b'P') => Some(News::Replace),
+            (Ok((1, _)), b'I') => Some(News::Isolate),
             _ => None,
         }
     }
