@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::StartError;
@@ -34,6 +35,18 @@ pub struct Listener {
     file: Option<(PathBuf, u64)>,
     /// SERVER_PORT; empty for unix sockets.
     pub port: String,
+}
+
+/// A listener on its way into another binary.
+#[derive(Serialize, Deserialize)]
+pub struct Kept {
+    key: String,
+    name: String,
+    backlog: u64,
+    pub fds: Vec<i32>,
+    is_unix: bool,
+    file: Option<(PathBuf, u64)>,
+    port: String,
 }
 
 /// Makes the sockets for `shards` shards; those of `old` whose address is still wanted are taken
@@ -418,6 +431,27 @@ impl Listener {
             self.sockets.push(socket);
         }
         Ok(())
+    }
+
+    /// What another binary needs to go on with it; the descriptors stay open here.
+    pub fn keep(&self) -> Kept {
+        Kept {
+            key: self.key.clone(),
+            name: self.name.clone(),
+            backlog: self.backlog,
+            fds: self.fds(),
+            is_unix: self.is_unix,
+            file: self.file.clone(),
+            port: self.port.clone(),
+        }
+    }
+
+    /// The listener that another binary left; its protocol is what `bind` finds it wanted for.
+    pub fn from_kept(kept: Kept) -> Listener {
+        let sockets = kept.fds.into_iter().map(|fd| Socket::from(sys::adopt(fd))).collect();
+        let Kept { key, name, backlog, is_unix, file, port, .. } = kept;
+        let protocol = Protocol::Uwsgi;
+        Listener { key, name, protocol, backlog, sockets, is_unix, file, port }
     }
 
     pub fn fds(&self) -> Vec<i32> {

@@ -4,10 +4,12 @@
 #![allow(unsafe_code)]
 
 pub mod crash;
+mod exec;
 #[cfg(feature = "server")]
 pub mod signals;
 mod socket;
 pub mod uring;
+mod users;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -20,10 +22,12 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
+pub use exec::exec;
 pub use socket::{
-    Half, accept_queue, close_on_exec, give_fd, message_pair, receive_with_fd, reset_at_close,
-    send_now, send_with_fd, shut, unread,
+    Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_with_fd,
+    reset_at_close, send_now, send_with_fd, shut, unread,
 };
+pub use users::{drop_privileges, group_id, user, user_id};
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -300,50 +304,6 @@ pub fn ctime(seconds: i64, text: &mut String) {
     text.push_str(std::str::from_utf8(&bytes[..len]).unwrap_or("-"));
 }
 
-/// The user number, and the group of a user given by name.
-pub fn user_id(name: &str) -> Option<(u32, u32)> {
-    if let Ok(id) = name.parse() {
-        return Some((id, u32::MAX));
-    }
-    let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: `name` is NUL-terminated; the result is null or points at static memory that is read
-    // at once, before any other thread exists.
-    unsafe { libc::getpwnam(name.as_ptr()).as_ref() }.map(|entry| (entry.pw_uid, entry.pw_gid))
-}
-
-/// The group number behind a name or a number.
-pub fn group_id(name: &str) -> Option<u32> {
-    if let Ok(id) = name.parse() {
-        return Some(id);
-    }
-    let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: as in `user_id`.
-    unsafe { libc::getgrnam(name.as_ptr()).as_ref() }.map(|entry| entry.gr_gid)
-}
-
-/// Changes this process's group and user, groups first; for the single-threaded start only.
-///
-/// # Errors
-/// The kernel's (not root).
-pub fn drop_privileges(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-    // SAFETY: no pointers but a null group list of length 0.
-    unsafe {
-        if let Some(gid) = gid {
-            check(libc::setgid(gid))?;
-            check(libc::setgroups(0, std::ptr::null()))?;
-        }
-        if let Some(uid) = uid {
-            check(libc::setuid(uid))?;
-        }
-    }
-    Ok(())
-}
-
-/// The real user and group of this process.
-pub fn user() -> (u32, u32) {
-    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
-}
-
 /// Sets the mask of permissions that new files do not get.
 pub fn umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
@@ -405,6 +365,16 @@ pub fn restore_signals(before: &libc::sigset_t) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
 }
 
+/// Blocks no signal in this thread: after an exec that kept the mask of `hold_signals`.
+pub fn release_signals() {
+    // SAFETY: the set is a local that sigemptyset initialises.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
 /// Begins a session of its own, away from the terminal. A leader of a group cannot, and is in one
 /// of its own already.
 pub fn new_session() {
@@ -440,6 +410,13 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     let copy = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) })?;
     // SAFETY: the descriptor is new and nobody else's.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Takes a descriptor over that the program before left open for us, and keeps it from the next.
+pub fn adopt(fd: RawFd) -> OwnedFd {
+    close_on_exec(fd);
+    // SAFETY: whoever left it says that nobody else in this process has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
 /// Closes a descriptor that a fork left over here and whose owner lives in the parent.

@@ -421,3 +421,58 @@ fn takes_the_sockets_that_systemd_opened() {
         assert!(unix.exists(), "it is systemd's");
     });
 }
+
+#[test]
+fn a_new_binary_takes_over_under_the_same_number() {
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let binary = directory.path().join("uwring-installed");
+        let install = |name: &str| {
+            let new = directory.path().join(name);
+            std::fs::copy(env!("CARGO_BIN_EXE_uwring"), &new).unwrap();
+            std::fs::rename(&new, &binary).unwrap();
+        };
+        install("first");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let (unix, pidfile, pipe) = (path("http.sock"), path("pid"), path("pipe"));
+        let mut command = clean(&binary);
+        command.args(["--http-socket", "127.0.0.1:0", "--http-socket", &unix, "--vacuum"]);
+        command.args(["--wsgi-file", &app("all_by_path"), "--master", "--processes", "2"]);
+        command.args(["--pidfile", &pidfile, "--master-fifo", &pipe, "--disable-logging"]);
+        command.args(["--stats", "127.0.0.1:0", "--isolation", mode.isolation, "--io", mode.io]);
+        let mut server = Server::await_ready(command, mode);
+        let mut idle = server.connect();
+        idle.assert_open();
+        let traffic = Traffic::start(&[server.address(), &unix], "/hello");
+        let first = server.worker_pid();
+        let executable = || std::fs::read_link(format!("/proc/{}/exe", server.pid())).unwrap();
+        assert_eq!(executable(), binary);
+
+        // A file that is no binary of ours changes nothing.
+        let (kept, broken) = (directory.path().join("kept"), directory.path().join("broken"));
+        std::fs::copy("/bin/false", &broken).unwrap();
+        std::fs::rename(&binary, &kept).unwrap();
+        std::fs::rename(&broken, &binary).unwrap();
+        server.signal(libc::SIGHUP);
+        server.log.line("would not start");
+        await_starts(&server, 2);
+
+        install("second");
+        server.signal(libc::SIGHUP);
+        server.log.line("which was replaced");
+        await_starts(&server, 3);
+        assert_eq!(executable(), binary, "the file that lies there now");
+        eventually("a new process answers", || server.worker_pid() != first);
+        // The next binary knows the pipe, and its own successors.
+        write(Path::new(&pipe), "r");
+        await_starts(&server, 4);
+        let before = traffic.requests();
+        eventually("the load goes on", || traffic.requests() > before + 20);
+        let outcome = traffic.stop();
+        assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+        assert_eq!(outcome.closes, 0, "of {} requests", outcome.requests);
+        idle.assert_open();
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+        assert!(!Path::new(&unix).exists() && !Path::new(&pidfile).exists(), "vacuum");
+    });
+}

@@ -60,6 +60,17 @@ impl Child {
         Ok((Unborn { leash: Leash::new(ours), heir }, tie))
     }
 
+    /// One that the binary before has started.
+    pub fn resumed(pid: i32, link: OwnedFd, heir: OwnedFd, phase: Phase) -> Child {
+        let now = Instant::now();
+        let leash = Leash::new(link);
+        Child { pid, leash, heir, phase, since: now, heard: now, kill_at: None, is_open: true }
+    }
+
+    pub fn heir_fd(&self) -> RawFd {
+        self.heir.as_raw_fd()
+    }
+
     /// Tells predecessors, which hold a copy of this descriptor, that nobody listens any more. Not
     /// for a forked process that only drops what is its parent's: the socket is the same.
     pub fn disinherit(&self) {

@@ -216,6 +216,15 @@ impl Pidfiles {
         Ok(())
     }
 
+    pub fn paths(&self) -> &[PathBuf] {
+        &self.0
+    }
+
+    /// Those that the binary before has written.
+    pub fn resumed(paths: Vec<PathBuf>) -> Pidfiles {
+        Pidfiles(paths)
+    }
+
     /// Writes them once more (uWSGI: MasterFIFO's `P`).
     pub fn renew(&self) {
         for path in &self.0 {

@@ -15,6 +15,7 @@ mod notify;
 mod origin;
 mod reload;
 mod touch;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use fifo::Fifo;
 use notify::Notify;
 use origin::Origin;
 use touch::Touches;
+use upgrade::Binary;
 
 pub use identity::{send_to_pidfile, settle};
 
@@ -70,12 +72,19 @@ const GRACE: Duration = Duration::from_secs(5);
 pub fn run(
     mut options: Options,
     args: Vec<OsString>,
-    env: Environment,
+    mut env: Environment,
     role: Role,
 ) -> Result<i32, StartError> {
+    if env.iter().any(|(name, _)| name == upgrade::CHECK) {
+        return Ok(0);
+    }
+    let legacy = upgrade::resume(&mut env);
     let configured = options.sockets.len();
     let mut old = listen::activated(&mut options, &env)?;
     let origin = Origin::new(args, env, options.sockets[configured..].to_vec());
+    if let Some(legacy) = legacy {
+        return Master::resume(options, origin, role, legacy);
+    }
     let daemon = identity::daemonize(&options)?;
     identity::banner();
     identity::environment(&options)?;
@@ -100,28 +109,8 @@ pub fn run(
         let code = (role.serve)(&made.options, &made.listeners, stats, None);
         return code.map(|code| made.end(code));
     }
-    let signals = Signals::listen(&HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
-    let fifos = Fifo::open_all(&made.options.master_fifo)?;
-    let touches = Touches::new(&made.options);
-    let mut master = Master {
-        origin,
-        role,
-        stats,
-        signals,
-        fifos,
-        touches,
-        notify,
-        daemon,
-        children: Vec::new(),
-        restart: None,
-        wait: SHORT_LIFE,
-        reload_again: false,
-        ending: None,
-        has_served: false,
-        generation: 0,
-        isolate: false,
-        made,
-    };
+    let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
+    master.spawn()?;
     let code = master.life()?;
     master.made.end(code)
 }
@@ -172,7 +161,7 @@ struct Master {
     reload_again: bool,
     ending: Option<Ending>,
     has_served: bool,
-    generation: u32,
+    binary: Binary,
     /// A module has refused an interpreter while it served: workers are processes from then on.
     isolate: bool,
 }
@@ -184,9 +173,41 @@ struct Ending {
 }
 
 impl Master {
+    fn new(
+        made: Made,
+        origin: Origin,
+        role: Role,
+        stats: Option<Stats>,
+        notify: Notify,
+        daemon: identity::Daemon,
+    ) -> Result<Master, StartError> {
+        let signals =
+            Signals::listen(&HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
+        let fifos = Fifo::open_all(&made.options.master_fifo)?;
+        let touches = Touches::new(&made.options);
+        Ok(Master {
+            origin,
+            role,
+            stats,
+            signals,
+            fifos,
+            touches,
+            notify,
+            daemon,
+            binary: Binary::own(),
+            children: Vec::new(),
+            restart: None,
+            wait: SHORT_LIFE,
+            reload_again: false,
+            ending: None,
+            has_served: false,
+            isolate: false,
+            made,
+        })
+    }
+
     /// Keeps a server process running until the end; returns the exit code.
     fn life(&mut self) -> Result<i32, StartError> {
-        self.spawn()?;
         loop {
             self.wait_for_something();
             for signal in self.signals.take() {
@@ -276,7 +297,6 @@ impl Master {
     fn spawn(&mut self) -> Result<(), StartError> {
         let failed =
             |what: &str, error: std::io::Error| StartError::new(format!("{what}: {error}"));
-        self.generation += 1;
         let stats = match &self.stats {
             Some(stats) => Some(stats.duplicate().map_err(|e| failed("stats", e))?),
             None => None,

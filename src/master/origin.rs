@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::StartError;
 use crate::options::{self, Environment, Options, SocketSpec};
 
 /// Arguments, environment and directory of the first start.
 pub struct Origin {
-    args: Vec<OsString>,
+    pub args: Vec<OsString>,
     pub env: Environment,
     directory: Option<File>,
     path: PathBuf,
@@ -24,6 +24,10 @@ impl Origin {
         let directory = File::open(".").ok();
         let path = std::env::current_dir().unwrap_or_default();
         Origin { args, env, directory, path, activated }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Reads all sources as at the first start.

@@ -27,6 +27,10 @@ impl Master {
             return;
         }
         self.notify.reloading();
+        if let Some(path) = self.new_binary() {
+            let error = self.become_binary(&path);
+            log::line(format_args!("uwring: {error}: going on with the binary that runs"));
+        }
         if let Err(error) = self.renew() {
             log::line(format_args!("uwring: {error}"));
             log::line(format_args!("reload: nothing was changed, the old server goes on"));

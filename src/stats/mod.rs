@@ -75,6 +75,17 @@ impl Stats {
         }))
     }
 
+    /// Goes on with the socket that the binary before left, where the options want what it wanted.
+    pub fn resumed(options: &Options, socket: OwnedFd) -> Option<Stats> {
+        options.stats.as_ref()?;
+        Some(Stats {
+            socket: Socket::from(socket),
+            is_http: options.stats_http,
+            minified: options.stats_minified,
+            cores: !options.stats_no_cores,
+        })
+    }
+
     /// The same server for another process: it answers with its own counters.
     ///
     /// # Errors

@@ -120,6 +120,12 @@ pub fn close_on_exec(fd: RawFd) {
     unsafe { libc::ioctl(fd, libc::FIOCLEX) };
 }
 
+/// Leaves `fd` open for the program that this process executes next.
+pub fn inherit_on_exec(fd: RawFd) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::ioctl(fd, libc::FIONCLEX) };
+}
+
 /// Bytes waiting in a listener's accept queue, if the kernel tells.
 pub fn accept_queue(fd: RawFd) -> u32 {
     // SAFETY: all-zero is valid for tcp_info; the length passed is its size.
