@@ -10,7 +10,7 @@ use uwring::error::StartError;
 #[cfg(feature = "server")]
 use uwring::master::Role;
 use uwring::options::python::{self, Built, Choice};
-use uwring::options::{self, Environment, Options, help};
+use uwring::options::{self, Environment, Options, check, help};
 #[cfg(feature = "server")]
 use uwring::server;
 
@@ -32,6 +32,11 @@ fn main() -> ExitCode {
 fn run() -> Result<i32, StartError> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let env: Environment = std::env::vars_os().collect();
+    if let Some((args, as_json)) = check::asked(&args) {
+        let report = check::check(args, &env);
+        print(&if as_json { report.json() } else { report.text() });
+        return Ok(i32::from(!report.would_start));
+    }
     let mut options = options::from_process(args.clone(), &env)?;
     if let Some(text) = help::answer(&options) {
         print(&text);

@@ -90,11 +90,12 @@ pub(super) fn refuse(setting: &Setting, opt: &Opt) -> Result<(), StartError> {
 }
 
 /// Whether the setting says that the option is not wanted.
-fn is_off(opt: &Opt, value: Value<'_>) -> bool {
+pub(super) fn is_off(opt: &Opt, value: Value<'_>) -> bool {
     opt.takes == Takes::Flag && !value.flag()
 }
 
-fn set(
+/// Carries one setting out.
+pub(super) fn set(
     setting: &Setting,
     opt: &Opt,
     value: Value<'_>,

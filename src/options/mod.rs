@@ -5,6 +5,7 @@
 
 mod apply;
 mod argv;
+pub mod check;
 mod environment;
 mod expand;
 pub mod help;
@@ -231,6 +232,8 @@ pub struct Options {
     pub doctor: bool,
     /// Print the configuration that was read, then go on (uWSGI: it goes on).
     pub show_config: bool,
+    /// Say what would become of each setting, then end.
+    pub check_config: bool,
     /// Print docs/options.md, then end.
     pub dump_options_md: bool,
 
@@ -351,6 +354,7 @@ impl Default for Options {
             version: false,
             doctor: false,
             show_config: false,
+            check_config: false,
             dump_options_md: false,
             config_dir: None,
             settings: Vec::new(),

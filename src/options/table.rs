@@ -3559,6 +3559,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["check-config"],
+        section: Section::Configuration,
+        status: Status::Own,
+        help: "Say what would become of each setting, by line (--check-config --json too).",
+        set: |options, value| Ok(options.check_config = value.flag()),
+        ..ROW
+    },
+    Opt {
         names: &["show-config"],
         section: Section::Configuration,
         help: "Print the configuration that was read.",

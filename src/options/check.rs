@@ -1,0 +1,284 @@
+//! `--check-config`: what would become of each setting, by line, without starting anything.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::apply;
+use super::table::{self, Opt, Status};
+use super::value::{Value, suspicion};
+use super::{Environment, Options, Origin, Setting, argv, environment, expand};
+
+/// What becomes of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It does what it does in uWSGI, or is an option of uwring.
+    Honoured,
+    /// It is honoured with the difference that the note says.
+    Adapted,
+    /// It changes nothing, and that does no harm.
+    Ignored,
+    /// It is read, and has no effect yet.
+    Later,
+    /// A variable of the author's own.
+    Variable,
+    /// It is honoured, and does not mean what it seems to.
+    Suspicious,
+    /// It stops the start: what it asks for is not to be had here.
+    Refused,
+    /// It stops the start: it is wrong.
+    Error,
+}
+
+/// One setting and its verdict.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// `app.ini:3`, `argument 2` or the environment variable's name.
+    pub origin: String,
+    pub name: String,
+    pub value: Option<String>,
+    pub verdict: Verdict,
+    /// What a person should know; empty for most.
+    pub note: String,
+}
+
+/// All findings, in the order of the settings.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    /// What is wrong with the whole, or with a source that cannot be read.
+    pub errors: Vec<String>,
+    pub warnings: Vec<String>,
+    pub would_start: bool,
+}
+
+/// What to check and whether as JSON, if the command line asks for it: `--check-config FILE`,
+/// `--check-config --json FILE`, or beside any other options.
+pub fn asked(args: &[OsString]) -> Option<(Vec<OsString>, bool)> {
+    let at = args.iter().position(|arg| arg == "--check-config")?;
+    let mut args = args.to_vec();
+    args.remove(at);
+    // Elsewhere uWSGI's option of that name reads a file.
+    let as_json = args.get(at).is_some_and(|next| next == "--json");
+    if as_json {
+        args.remove(at);
+    }
+    // Whatever its name: `uwring --check-config /etc/uwsgi/vassals/app.conf`.
+    let is_file = |arg: &OsString| !arg.to_string_lossy().starts_with('-');
+    let known = [".ini", ".py", ".wsgi", ".yaml", ".yml", ".json", ".xml"];
+    if let Some(file) = args.get(at).filter(|arg| is_file(arg)).map(|arg| arg.to_string_lossy())
+        && !known.iter().any(|end| file.ends_with(end))
+        && !file.contains(':')
+    {
+        args.insert(at, "--ini".into());
+    }
+    Some((args, as_json))
+}
+
+/// Looks at all sources as a start would. `args` is a whole argv.
+pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
+    let mut report = Report::default();
+    let read = environment::settings(env).and_then(|mut read| {
+        argv::settings(args, &mut read)?;
+        Ok(read)
+    });
+    let mut read = match read {
+        Ok(read) => read,
+        Err(error) => {
+            report.errors.push(error.to_string());
+            return report;
+        }
+    };
+    let (settings, mut warnings) = expand::expand(read.settings, env);
+    report.warnings.append(&mut read.warnings);
+    report.warnings.append(&mut warnings);
+    let mut options = Options::default();
+    for setting in &settings {
+        let finding = find(setting, &mut options);
+        report.findings.push(finding);
+    }
+    if options.strict {
+        for finding in report.findings.iter_mut().filter(|f| f.verdict == Verdict::Variable) {
+            finding.verdict = Verdict::Error;
+            finding.note = format!("unknown option, and strict is on{}", meant(&finding.name));
+        }
+    }
+    if options.sockets.is_empty() {
+        report.errors.push(
+            "nothing to listen on: give --http-socket, --http or --socket an address".to_owned(),
+        );
+    }
+    let stops = |finding: &Finding| matches!(finding.verdict, Verdict::Refused | Verdict::Error);
+    report.would_start = report.errors.is_empty() && !report.findings.iter().any(stops);
+    report
+}
+
+fn find(setting: &Setting, options: &mut Options) -> Finding {
+    let (verdict, note) = match table::find(&setting.name) {
+        Some((_, opt)) => judge(setting, opt, options),
+        None => match meant(&setting.name) {
+            hint if hint.is_empty() => (Verdict::Variable, String::new()),
+            hint => (Verdict::Variable, format!("no option{hint}")),
+        },
+    };
+    Finding {
+        origin: setting.origin.to_string(),
+        name: setting.name.clone(),
+        value: setting.value.clone(),
+        verdict,
+        note,
+    }
+}
+
+fn meant(name: &str) -> String {
+    table::nearest(name).map_or(String::new(), |nearest| format!("; did you mean {nearest}?"))
+}
+
+fn judge(setting: &Setting, opt: &'static Opt, options: &mut Options) -> (Verdict, String) {
+    let value = Value { text: setting.value.as_deref() };
+    // The message names line and option again, which stand before it here.
+    let bare = |error: crate::error::StartError| {
+        let text = error.to_string();
+        let place = format!("{}: {}: ", setting.origin, setting.name);
+        text.strip_prefix(&place).map_or(text.clone(), str::to_owned)
+    };
+    if let Err(error) = apply::refuse(setting, opt) {
+        return (Verdict::Refused, bare(error));
+    }
+    if let Err(error) = apply::set(setting, opt, value, options) {
+        return (Verdict::Error, bare(error));
+    }
+    let in_file = matches!(setting.origin, Origin::File { .. });
+    if let Some(what) = suspicion(opt.takes, value, in_file) {
+        return (Verdict::Suspicious, what);
+    }
+    match opt.status {
+        Status::Adapted(why) => (Verdict::Adapted, why.to_owned()),
+        Status::Ignored(why) => (Verdict::Ignored, why.to_owned()),
+        Status::Later if !apply::is_off(opt, value) => {
+            (Verdict::Later, "known, without effect yet".to_owned())
+        }
+        _ => (Verdict::Honoured, String::new()),
+    }
+}
+
+impl Report {
+    /// A table for people, and a last line that says whether it would start.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let shown = |finding: &Finding| match &finding.value {
+            Some(value) => format!("{} = {}", finding.name, shortened(value)),
+            None => finding.name.clone(),
+        };
+        let widest = |lens: &mut dyn Iterator<Item = usize>| lens.max().unwrap_or(0).min(60);
+        let origins = widest(&mut self.findings.iter().map(|finding| finding.origin.len()));
+        let settings = widest(&mut self.findings.iter().map(|finding| shown(finding).len()));
+        for finding in &self.findings {
+            let verdict = format!("{:?}", finding.verdict).to_lowercase();
+            let (origin, setting) = (&finding.origin, shown(finding));
+            let line = format!("{origin:origins$}  {setting:settings$}  {verdict:10}  ");
+            push(&mut out, format_args!("{}{}\n", line, finding.note));
+        }
+        for warning in &self.warnings {
+            push(&mut out, format_args!("warning: {warning}\n"));
+        }
+        for error in &self.errors {
+            push(&mut out, format_args!("error: {error}\n"));
+        }
+        let counts: Vec<_> = [
+            Verdict::Honoured,
+            Verdict::Adapted,
+            Verdict::Ignored,
+            Verdict::Later,
+            Verdict::Variable,
+            Verdict::Suspicious,
+            Verdict::Refused,
+            Verdict::Error,
+        ]
+        .iter()
+        .filter_map(|verdict| {
+            let count = self.findings.iter().filter(|f| f.verdict == *verdict).count();
+            let name = format!("{verdict:?}").to_lowercase();
+            (count > 0).then(|| format!("{count} {name}"))
+        })
+        .collect();
+        let end = if self.would_start { "it would start" } else { "it would NOT start" };
+        let counts = counts.join(", ");
+        let gap = if counts.is_empty() { "" } else { ": " };
+        push(&mut out, format_args!("{counts}{gap}{end}\n"));
+        // Notes end at their last word.
+        out.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+}
+
+fn shortened(value: &str) -> String {
+    let first: String =
+        value.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if first.len() < value.len() { first + ".." } else { first }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdicts(ini: &str) -> (Vec<(String, Verdict, String)>, Report) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.ini");
+        std::fs::write(&path, ini).unwrap();
+        let args = ["uwring", "--ini", path.to_str().unwrap()].map(OsString::from).to_vec();
+        let report = check(args, &Environment::new());
+        let own = report.findings.iter().filter(|finding| finding.name != "ini");
+        let all = own.map(|f| (f.name.clone(), f.verdict, f.note.clone())).collect();
+        (all, report)
+    }
+
+    #[test]
+    fn judges_every_line_and_does_not_stop_at_the_first_fault() {
+        let (all, report) = verdicts(
+            "[uwsgi]\nsocket = 127.0.0.1:1\nprocesses = many\nmaster = flase\ndie-on-term = 1\n\
+             thunder-lock = true\nemperor = /etc\nmine = 5\nprocceses = 4\n",
+        );
+        let of = |name: &str| all.iter().find(|(n, ..)| n == name).unwrap();
+        assert_eq!(of("socket").1, Verdict::Honoured);
+        assert_eq!(of("processes").1, Verdict::Error);
+        assert!(of("processes").2.starts_with("expected"), "{:?}", of("processes"));
+        assert_eq!(of("master").1, Verdict::Suspicious);
+        assert_eq!(of("die-on-term").1, Verdict::Adapted);
+        assert_eq!(of("thunder-lock").1, Verdict::Ignored);
+        assert_eq!(of("emperor").1, Verdict::Refused);
+        assert_eq!(of("mine").1, Verdict::Variable);
+        assert_eq!(of("procceses").2, "no option; did you mean processes?");
+        assert!(!report.would_start);
+        let text = report.text();
+        assert!(text.contains("app.ini:3"), "{text}");
+        assert!(text.ends_with("it would NOT start\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["would_start"], false);
+        assert_eq!(json["findings"][2]["verdict"], "error");
+    }
+
+    #[test]
+    fn tells_what_would_start() {
+        let (_, report) = verdicts("[uwsgi]\nsocket = :1\nmodule = app\n");
+        assert!(report.would_start, "{}", report.text());
+        let (_, report) = verdicts("[uwsgi]\nmodule = app\n");
+        assert!(report.text().contains("error: nothing to listen on"), "{}", report.text());
+        let (all, report) = verdicts("[uwsgi]\nstrict = true\nsocket = :1\nmoduel = app\n");
+        assert_eq!(all.last().unwrap().1, Verdict::Error);
+        assert!(!report.would_start);
+        let (_, report) = verdicts("[uwsgi\nsocket = :1\n");
+        assert!(!report.would_start && !report.errors.is_empty());
+    }
+}
