@@ -390,6 +390,37 @@ pub fn make_fifo(path: &std::path::Path) -> io::Result<()> {
     Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, mode)?)
 }
 
+/// Lets `signal` through to this thread.
+pub fn unblock(signal: i32) {
+    // SAFETY: the set is a local that sigemptyset initialises.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+/// The signal at which a worker's thread writes its Python stack to the log. Apps use the real-time
+/// signals from the low end, if at all.
+pub fn dump_signal() -> i32 {
+    libc::SIGRTMAX() - 2
+}
+
+/// Sends `signal` to one thread of a process; one that is gone already is no error.
+pub fn kill_thread(pid: i32, tid: i32, signal: i32) {
+    // SAFETY: no pointer is passed.
+    unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
+}
+
+/// Whether the process has a handler for `signal`, as /proc tells.
+pub fn catches(pid: i32, signal: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
+}
+
 /// The size of a regular file, None if the descriptor is something else.
 pub fn regular_file_len(fd: RawFd) -> Option<u64> {
     // SAFETY: all-zero is valid for stat; the call fills a local.

@@ -14,6 +14,7 @@ mod doctor;
 mod environ;
 mod files;
 mod frameworks;
+mod harakiri;
 mod house;
 mod http;
 mod ini;

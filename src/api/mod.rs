@@ -6,9 +6,10 @@
 use std::cell::RefCell;
 use std::ffi::CStr;
 
+use crate::handoff::{Taken, limit_own_request};
 use crate::options::UWSGI_VERSION;
 use crate::python::{Args, Dict, Exception, Function, Kept, Kind, Native, Object, Py, Type};
-use crate::shared::{Board, Wish, worker};
+use crate::shared::{Board, Wish, now_us, worker};
 
 const SOURCE: &str = concat!(include_str!("uwsgi.py"), "\0");
 const DECORATORS: &str = include_str!("uwsgidecorators.py");
@@ -39,6 +40,7 @@ pub struct Api {
 /// An installed `uwsgi` module.
 pub struct Module {
     namespace: Kept,
+    harakiri: Kept,
     api: crate::python::KeptNative<Api>,
 }
 
@@ -60,6 +62,7 @@ impl Module {
             Type::method::<Log>(),
             Type::method::<TotalRequests>(),
             Type::method::<RequestId>(),
+            Type::method::<SetUserHarakiri>(),
             Type::method::<Environ>(),
             Type::method::<Reload>(),
             Type::method::<Stop>(),
@@ -74,7 +77,10 @@ impl Module {
                 environ: RefCell::new(None),
             },
         );
-        let module = Module { namespace: namespace.into_object().keep(), api: api.keep() };
+        let harakiri = namespace.get(&py.str("Harakiri"));
+        let harakiri = harakiri.expect("uwsgi.py defines Harakiri").keep();
+        let module =
+            Module { namespace: namespace.into_object().keep(), harakiri, api: api.keep() };
         let values = values(py, facts);
         let decorators = py.str(DECORATORS);
         module.call(py, "install", [values.as_object(), module.api.object(py), &decorators])?;
@@ -106,6 +112,16 @@ impl Module {
     /// Says which worker the app is loaded in (from 1).
     pub fn set_worker(&self, py: Py<'_>, worker: usize) {
         self.api.value(py).worker.set(worker);
+    }
+
+    /// Raises `uwsgi.Harakiri` in the thread that runs `running`, if that is late and not over. The
+    /// thread takes it back when the request ends first.
+    pub fn interrupt(&self, py: Py<'_>, running: &Taken) {
+        // With the GIL here, that thread cannot end the request and begin with another unnoticed.
+        if running.is_late() {
+            running.mark_interrupted();
+            py.interrupt(running.ident(), self.harakiri.get(py));
+        }
     }
 
     /// uWSGI: `uwsgi.env` is the environ of the request that runs, with one thread.
@@ -254,6 +270,33 @@ impl Function for RequestId {
             number => this.board.worker(number - 1).get(worker::REQUESTS),
         };
         Ok(py.int(count as i64))
+    }
+}
+
+struct SetUserHarakiri;
+
+impl Function for SetUserHarakiri {
+    type On = Api;
+    const NAME: &'static CStr = c"set_user_harakiri";
+    const DOC: &'static CStr =
+        c"set_user_harakiri(seconds): ends the request that runs if it takes longer; 0: no limit";
+
+    fn call<'py>(py: Py<'py>, _: &Api, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+        let [seconds] = args.bind(["seconds"])?;
+        let Some(seconds) = seconds.and_then(Object::as_int) else {
+            return Err(Exception::new(
+                Kind::Type,
+                "set_user_harakiri() takes a number of seconds",
+            ));
+        };
+        let limit_s = match u64::try_from(seconds) {
+            // Rather late than early: whole seconds are compared.
+            Ok(seconds) if seconds > 0 => now_us().div_ceil(1_000_000) + seconds,
+            _ => 0,
+        };
+        // Outside of a request there is nothing to end.
+        limit_own_request(limit_s);
+        Ok(py.none())
     }
 }
 

@@ -4,6 +4,15 @@ import sys
 import types
 
 
+class Harakiri(BaseException):
+    """Raised in a request that takes longer than it may, in workers that are interpreters.
+
+    Not an Exception: an app that catches those must not go on.
+    """
+
+    __module__ = "uwsgi"
+
+
 def install(facts, api, decorators):
     """`facts` become attributes as they are; `api`'s methods become functions."""
     module = types.ModuleType("uwsgi", "The server's own module, as uWSGI has it.")
@@ -19,6 +28,7 @@ def install(facts, api, decorators):
         raise AttributeError("module 'uwsgi' has no attribute %r in this version" % name)
 
     module.__getattr__ = __getattr__
+    module.Harakiri = Harakiri
     module.post_fork_hook = lambda: None
     # uWSGI: None until the app sets it.
     module.applications = None

@@ -37,6 +37,24 @@ class postfork(object):
         return self
 
 
+class harakiri(object):
+    """Ends the request if the function takes longer than this many seconds."""
+
+    def __init__(self, seconds):
+        self.s = seconds
+
+    def real_call(self, *args, **kwargs):
+        uwsgi.set_user_harakiri(self.s)
+        try:
+            return self.f(*args, **kwargs)
+        finally:
+            uwsgi.set_user_harakiri(0)
+
+    def __call__(self, f):
+        self.f = f
+        return self.real_call
+
+
 class thread(object):
     """Starts the function in a daemon thread of its worker when it is called."""
 

@@ -304,8 +304,7 @@ impl Call {
 
     /// Ends a request whose response was whole before: the shard looks when it has a reason to.
     pub fn finish_quietly(&self) {
-        let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
-        if self.entry().state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {
+        if self.set_done() {
             self.handoff.note(self.slot as usize);
         }
     }
@@ -324,12 +323,20 @@ impl Call {
 
     /// Ends the request: nothing may be written after it.
     pub fn finish(&self) {
-        let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
-        let state = &self.entry().state;
         fault::point("answered");
-        if state.compare_exchange(mine, done, AcqRel, Acquire).is_ok() {
+        if self.set_done() {
             fault::point("done, no news set");
             self.handoff.notify(self.slot as usize);
         }
+    }
+
+    /// Gives the request back, in time or late. False if it is another's already.
+    pub(super) fn set_done(&self) -> bool {
+        let state = &self.entry().state;
+        let change = |from, to| {
+            let (from, to) = (self.word(from), self.word(to));
+            state.compare_exchange(from, to, AcqRel, Acquire).is_ok()
+        };
+        change(slot::RUNNING, slot::DONE) || change(slot::LATE, slot::ENDED)
     }
 }

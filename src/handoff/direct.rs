@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::call::{Call, flag};
 use super::ticket::Ticket;
-use super::{slot, window};
+use super::window;
 
 /// From this mean time of a request on, in microseconds, answers come one by one: the shard would
 /// be woken for each, which costs more than its send saves in a batch.
@@ -164,8 +164,7 @@ impl Call {
         direct.lens.store(lens, Relaxed);
         direct.ended_us.store(sent.ended_us, Relaxed);
         if app == App::Ended {
-            let (mine, done) = (self.word(slot::RUNNING), self.word(slot::DONE));
-            let _ = self.entry().state.compare_exchange(mine, done, AcqRel, Acquire);
+            self.set_done();
         } else {
             self.set_flags(flag::WHOLE);
         }

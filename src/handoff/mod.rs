@@ -13,6 +13,7 @@
 mod call;
 mod direct;
 mod fault;
+mod late;
 mod queue;
 mod region;
 mod seat;
@@ -25,6 +26,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 pub use call::{Call, Head, ResponseHead, flag};
 pub use direct::{App, OwnSend, OwnSent, SLOW_APP_US};
+pub use late::{Described, Taken, limit_own_request};
 pub use queue::{Dispatch, DispatchBody, Queue};
 pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
 pub use seat::Seat;
@@ -113,7 +115,7 @@ impl Handoff {
         let geometry = self.region.geometry();
         for index in 0..geometry.shards * geometry.slots_per_shard {
             let state = self.region.slot(index).state.load(Acquire);
-            if slot::stage(state) != slot::RUNNING {
+            if !matches!(slot::stage(state), slot::RUNNING | slot::LATE) {
                 continue;
             }
             let call = Call::new(self, index, 0, 0);
@@ -147,19 +149,32 @@ impl Handoff {
         }
     }
 
-    /// Asks a worker's threads to leave when they are done with what they run.
-    pub fn stop_worker(&self, worker: usize) {
+    /// Asks the threads of one worker incarnation to leave when they are done with what they run.
+    pub fn stop_worker(&self, worker: usize, incarnation: u32) {
+        self.stop_place(self.region.place(worker, incarnation));
+    }
+
+    /// Asks all workers to leave.
+    pub fn stop_all(&self) {
+        (0..self.region.places()).for_each(|place| self.stop_place(place));
+    }
+
+    fn stop_place(&self, place: usize) {
         use std::sync::atomic::Ordering::SeqCst;
-        self.region.seats(worker).stop.0.store(1, SeqCst);
+        self.region.seats(place).stop.0.store(1, SeqCst);
         for _ in 0..self.region.geometry().threads {
-            seat::wake_one(self.region, worker);
+            seat::wake_one(self.region, place);
         }
     }
 
-    /// Makes a worker's places ready for a successor of one that has died.
-    pub fn reset_worker(&self, worker: usize) {
+    /// Makes a worker's place ready for an incarnation that begins; whoever sat there is dead.
+    pub fn reset_worker(&self, worker: usize, incarnation: u32) {
         use std::sync::atomic::Ordering::SeqCst;
-        let seats = self.region.seats(worker);
+        let place = self.region.place(worker, incarnation);
+        for thread in 0..self.region.geometry().threads {
+            self.region.chair(place, thread).current.store(0, SeqCst);
+        }
+        let seats = self.region.seats(place);
         seats.sleepers.0.store(0, SeqCst);
         seats.waking.0.store(0, SeqCst);
         seats.stop.0.store(0, SeqCst);

@@ -46,7 +46,8 @@ pub struct Queue {
     handoff: &'static Handoff,
     region: &'static Region,
     shard: usize,
-    workers: Vec<usize>,
+    /// The places of the shard's own workers.
+    places: Vec<usize>,
     free: Vec<u32>,
     generations: Vec<u32>,
     /// Requests queued since the last `flush`.
@@ -63,11 +64,18 @@ impl Queue {
     /// The queue of shard `shard`, whose own workers are `workers` (indices from 0).
     pub fn new(handoff: &'static Handoff, shard: usize, workers: Vec<usize>) -> Queue {
         let count = handoff.region.geometry().slots_per_shard;
+        let places = |&worker: &usize| {
+            let mut places =
+                [handoff.region.place(worker, 0), handoff.region.place(worker, 1)].to_vec();
+            places.dedup();
+            places
+        };
+        let places = workers.iter().flat_map(places).collect();
         Queue {
             handoff,
             region: handoff.region,
             shard,
-            workers,
+            places,
             free: (0..count as u32).rev().collect(),
             generations: vec![0; count],
             unannounced: 0,
@@ -110,11 +118,11 @@ impl Queue {
     /// lowest-numbered workers first, so that the others' caches are left alone.
     pub fn flush(&mut self) {
         let mut wanted = std::mem::take(&mut self.unannounced);
-        for &worker in &self.workers {
+        for &place in &self.places {
             if wanted == 0 {
                 return;
             }
-            if seat::wake_one(self.region, worker) {
+            if seat::wake_one(self.region, place) {
                 wanted -= 1;
             }
         }
@@ -129,9 +137,9 @@ impl Queue {
     /// Whether requests wait that somebody could take but the own workers that are awake: one that
     /// sleeps, or another shard's, which may be free a moment later. Then `tick` must be called.
     pub fn may_need_help(&self) -> bool {
-        let asleep = |worker| self.region.seats(worker).sleepers.0.load(Relaxed) != 0;
-        let has_others = self.region.geometry().workers > self.workers.len();
-        self.has_waiting() && (has_others || self.workers.iter().copied().any(asleep))
+        let asleep = |place| self.region.seats(place).sleepers.0.load(Relaxed) != 0;
+        let has_others = self.region.places() > self.places.len();
+        self.has_waiting() && (has_others || self.places.iter().copied().any(asleep))
     }
 
     /// Called about once a millisecond while requests wait: what was queued before the last call
@@ -147,11 +155,10 @@ impl Queue {
         if control.overdue.0.load(Relaxed) != u32::from(waited) {
             control.overdue.0.store(u32::from(waited), SeqCst);
         }
-        if waited && !self.workers.iter().any(|&worker| seat::wake_one(self.region, worker)) {
-            let workers = self.region.geometry().workers;
-            let _ = (0..workers)
-                .filter(|worker| !self.workers.contains(worker))
-                .any(|worker| seat::wake_one(self.region, worker));
+        if waited && !self.places.iter().any(|&place| seat::wake_one(self.region, place)) {
+            let _ = (0..self.region.places())
+                .filter(|place| !self.places.contains(place))
+                .any(|place| seat::wake_one(self.region, place));
         }
     }
 
@@ -196,7 +203,8 @@ impl Queue {
     /// Appends them to `news`.
     pub fn reclaim(&mut self, worker: usize, incarnation: u32, news: &mut Vec<usize>) {
         // Nobody is to be woken who cannot wake.
-        self.region.seats(worker).sleepers.0.store(0, SeqCst);
+        let place = self.region.place(worker, incarnation);
+        self.region.seats(place).sleepers.0.store(0, SeqCst);
         self.drain(news);
         for index in self.first_slot()..self.first_slot() + self.generations.len() {
             let entry = self.region.slot(index);
@@ -204,9 +212,14 @@ impl Queue {
             if slot::incarnation(state) != incarnation {
                 continue;
             }
-            if slot::stage(state) == slot::RUNNING {
-                let failed = slot::word(slot::generation(state), incarnation, slot::FAILED);
-                entry.state.store(failed, Release);
+            let end = match slot::stage(state) {
+                slot::RUNNING => Some(slot::FAILED),
+                slot::LATE => Some(slot::ENDED),
+                _ => None,
+            };
+            if let Some(end) = end {
+                let end = slot::word(slot::generation(state), incarnation, end);
+                entry.state.store(end, Release);
             }
             news.push(index);
         }
@@ -224,7 +237,7 @@ impl Queue {
     pub fn release(&mut self, ticket: &Ticket) {
         let entry = self.region.slot(ticket.slot());
         debug_assert!(
-            slot::stage(entry.state.load(Acquire)) != slot::RUNNING,
+            !matches!(slot::stage(entry.state.load(Acquire)), slot::RUNNING | slot::LATE),
             "BUG: a slot is not reused while a worker may write into it"
         );
         entry.state.store(slot::word(ticket.generation(), 0, slot::IDLE), Release);

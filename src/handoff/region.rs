@@ -42,7 +42,7 @@ pub(super) struct Control {
     pub(super) overdue: Line<AtomicU32>,
 }
 
-/// One worker's side of the crossing, for all its threads.
+/// One worker incarnation's side of the crossing, for all its threads.
 #[repr(C)]
 pub(super) struct Seats {
     /// A bit for each thread that sleeps.
@@ -51,6 +51,25 @@ pub(super) struct Seats {
     pub(super) stop: Line<AtomicU32>,
     /// Threads that were woken and have not looked into the ring yet.
     pub(super) waking: Line<AtomicU32>,
+}
+
+/// What one thread of a worker and the others tell each other, on a cache line of its own.
+#[repr(C, align(64))]
+pub(super) struct Chair {
+    /// The futex that the thread sleeps on.
+    pub(super) futex: AtomicU32,
+    /// The thread's kernel id.
+    pub(super) tid: AtomicU32,
+    /// The cell of the request that the thread took last. Whether it still runs is told by the
+    /// slot's state word.
+    pub(super) current: AtomicU64,
+    /// A cell and the second (since the epoch) by which the app wants that request to be over.
+    pub(super) limited: AtomicU64,
+    pub(super) limit_s: AtomicU64,
+    /// Python's name for the thread.
+    pub(super) ident: AtomicU64,
+    /// 1: an exception was left in the thread for the request that it ran then.
+    pub(super) interrupted: AtomicU32,
 }
 
 /// A slot's fixed part. The shard writes the request half before QUEUED, the worker the response
@@ -127,6 +146,14 @@ const INPUT_AT: usize = OUTPUT_AT + WINDOW_BYTES;
 /// 4096 they would all fall into one.
 const SLOT_STRIDE: usize = (INPUT_AT + WINDOW_BYTES).next_multiple_of(4096) + 320;
 
+/// Places of a worker: a process's successor begins before it leaves. Interpreters have none.
+fn sides(sharing: Sharing) -> usize {
+    match sharing {
+        Sharing::Threads => 1,
+        Sharing::Processes => 2,
+    }
+}
+
 /// The mapping and where things lie in it.
 pub struct Region {
     base: *mut u8,
@@ -136,7 +163,7 @@ pub struct Region {
     ring_cells: usize,
     control_stride: usize,
     seats_at: usize,
-    futexes_at: usize,
+    chairs_at: usize,
     slots_at: usize,
     /// Large bodies and files that threads hand over as they are; unused between processes.
     large: Box<[AtomicPtr<Bytes>]>,
@@ -169,9 +196,10 @@ impl Region {
         let ring_cells = (geometry.slots_per_shard * 2).next_power_of_two();
         let control_stride = (std::mem::size_of::<Control>() + ring_cells * 8).next_multiple_of(64);
         let seats_at = control_stride * geometry.shards;
-        let futexes_at = seats_at + std::mem::size_of::<Seats>() * geometry.workers;
-        let futexes = geometry.workers * geometry.threads * 64;
-        let slots_at = (futexes_at + futexes).next_multiple_of(4096);
+        let places = geometry.workers * sides(sharing);
+        let chairs_at = seats_at + std::mem::size_of::<Seats>() * places;
+        let chairs = places * geometry.threads * std::mem::size_of::<Chair>();
+        let slots_at = (chairs_at + chairs).next_multiple_of(4096);
         let slots = geometry.slots_per_shard * geometry.shards;
         let len = slots_at + slots * SLOT_STRIDE;
         let base = sys::map_forever(len, sharing)?;
@@ -187,7 +215,7 @@ impl Region {
             ring_cells,
             control_stride,
             seats_at,
-            futexes_at,
+            chairs_at,
             slots_at,
             large,
             files,
@@ -201,6 +229,24 @@ impl Region {
 
     pub fn sharing(&self) -> Sharing {
         self.sharing
+    }
+
+    /// Bytes of address space that the region takes in every process.
+    pub fn bytes(&self) -> usize {
+        self.len
+    }
+
+    /// How many places for worker incarnations there are.
+    pub(super) fn places(&self) -> usize {
+        self.geometry.workers * sides(self.sharing)
+    }
+
+    /// The place of one incarnation of a worker. A process's successor has another parity, so both
+    /// can be there for a while.
+    pub(super) fn place(&self, worker: usize, incarnation: u32) -> usize {
+        assert!(worker < self.geometry.workers, "BUG: no worker {worker}");
+        let side = incarnation as usize % sides(self.sharing);
+        worker * sides(self.sharing) + side
     }
 
     /// In a worker process: children that the app forks must not be able to touch the slots.
@@ -226,19 +272,19 @@ impl Region {
         unsafe { std::slice::from_raw_parts(self.base.add(at).cast(), self.ring_cells) }
     }
 
-    pub(super) fn seats(&self, worker: usize) -> &Seats {
-        assert!(worker < self.geometry.workers, "BUG: no worker {worker}");
-        let at = self.seats_at + worker * std::mem::size_of::<Seats>();
+    pub(super) fn seats(&self, place: usize) -> &Seats {
+        assert!(place < self.places(), "BUG: no place {place}");
+        let at = self.seats_at + place * std::mem::size_of::<Seats>();
         // SAFETY: inside the mapping (checked above), aligned, all fields are atomics.
         unsafe { &*self.base.add(at).cast() }
     }
 
-    /// The word that one thread of a worker sleeps on, on a cache line of its own.
-    pub(super) fn futex(&self, worker: usize, thread: usize) -> &AtomicU32 {
-        let geometry = self.geometry;
-        assert!(worker < geometry.workers && thread < geometry.threads, "BUG: no such thread");
-        let at = self.futexes_at + (worker * geometry.threads + thread) * 64;
-        // SAFETY: inside the mapping (checked above), aligned.
+    /// One thread's line at a place.
+    pub(super) fn chair(&self, place: usize, thread: usize) -> &Chair {
+        let threads = self.geometry.threads;
+        assert!(place < self.places() && thread < threads, "BUG: no such thread");
+        let at = self.chairs_at + (place * threads + thread) * std::mem::size_of::<Chair>();
+        // SAFETY: inside the mapping (checked above), aligned to 64, all fields are atomics.
         unsafe { &*self.base.add(at).cast() }
     }
 

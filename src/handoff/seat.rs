@@ -1,17 +1,18 @@
 //! A worker thread's place at the crossing: claims requests, sleeps when there are none.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::time::Duration;
 
 use super::call::Call;
 use super::region::Region;
-use super::{Handoff, fault, slot};
+use super::{Handoff, fault, late, slot};
 use crate::sys;
 
 /// One thread of one worker. `incarnation` is never reused, so a successor cannot be taken for it.
 pub struct Seat {
     handoff: &'static Handoff,
     worker: usize,
+    place: usize,
     thread: usize,
     incarnation: u32,
     shard: usize,
@@ -22,7 +23,8 @@ impl Seat {
     pub fn new(handoff: &'static Handoff, worker: usize, thread: usize, incarnation: u32) -> Seat {
         assert!(incarnation > 0, "BUG: incarnation 0 means that no worker has the slot");
         let shard = worker % handoff.region.geometry().shards;
-        Seat { handoff, worker, thread, incarnation, shard }
+        let place = handoff.region.place(worker, incarnation);
+        Seat { handoff, worker, place, thread, incarnation, shard }
     }
 
     /// The worker's index, from 0.
@@ -33,6 +35,11 @@ impl Seat {
     /// The thread's index in its worker, from 0: uWSGI's core.
     pub fn thread(&self) -> usize {
         self.thread
+    }
+
+    /// The worker's incarnation.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
     }
 
     /// Takes one request: of the own shard, else of one where requests wait too long.
@@ -72,6 +79,8 @@ impl Seat {
             // whoever meets it helps the head on.
             let _ = control.head.0.compare_exchange(head, head.wrapping_add(1), AcqRel, Acquire);
             if taken {
+                // Whoever watches over requests looks here; the state word says when it is over.
+                region.chair(self.place, self.thread).current.store(cell, Release);
                 return Some(Call::new(self.handoff, index, generation, self.incarnation));
             }
         }
@@ -95,17 +104,32 @@ impl Seat {
         control.head.0.load(Acquire) != control.tail.0.load(Acquire)
     }
 
+    /// Says who sits here: `ident` is Python's name for the thread.
+    pub fn sit(&self, ident: u64) {
+        let chair = self.handoff.region.chair(self.place, self.thread);
+        chair.tid.store(sys::thread_id() as u32, Relaxed);
+        chair.ident.store(ident, Relaxed);
+        late::sit(self.handoff, self.place, self.thread);
+    }
+
+    /// Whether an exception was left in this thread for the request that has just ended. The caller
+    /// holds the GIL.
+    pub fn take_interrupt(&self) -> bool {
+        let interrupted = &self.handoff.region.chair(self.place, self.thread).interrupted;
+        interrupted.load(Relaxed) == 1 && interrupted.swap(0, Relaxed) == 1
+    }
+
     /// Whether the worker was asked to leave.
     pub fn stopping(&self) -> bool {
-        self.handoff.region.seats(self.worker).stop.0.load(Acquire) == 1
+        self.handoff.region.seats(self.place).stop.0.load(Acquire) == 1
     }
 
     /// Sleeps until there may be work, the worker is to stop, or `limit` has passed. True if a
     /// signal ended the sleep.
     pub fn sleep(&self, limit: Duration) -> bool {
         let region = self.handoff.region;
-        let seats = region.seats(self.worker);
-        let futex = region.futex(self.worker, self.thread);
+        let seats = region.seats(self.place);
+        let futex = &region.chair(self.place, self.thread).futex;
         let bit = 1u64 << (self.thread % 64);
         futex.store(0, SeqCst);
         seats.sleepers.0.fetch_or(bit, SeqCst);
@@ -121,26 +145,26 @@ impl Seat {
     /// Wakes one sleeping sibling of this worker, unless one is on its way already: it can only run
     /// while this thread lets go of the GIL, and one is enough to take the next request then.
     pub fn wake_sibling(&self) {
-        let seats = self.handoff.region.seats(self.worker);
+        let seats = self.handoff.region.seats(self.place);
         if seats.waking.0.load(Acquire) == 0 {
-            wake_one(self.handoff.region, self.worker);
+            wake_one(self.handoff.region, self.place);
         }
     }
 
     /// Says that this thread waits for the GIL to take a request.
     pub fn begin_waking(&self) {
-        self.handoff.region.seats(self.worker).waking.0.fetch_add(1, AcqRel);
+        self.handoff.region.seats(self.place).waking.0.fetch_add(1, AcqRel);
     }
 
     /// Says that it has the GIL.
     pub fn end_waking(&self) {
-        self.handoff.region.seats(self.worker).waking.0.fetch_sub(1, AcqRel);
+        self.handoff.region.seats(self.place).waking.0.fetch_sub(1, AcqRel);
     }
 }
 
-/// Wakes the lowest-numbered sleeping thread of a worker. False if none sleeps.
-pub(super) fn wake_one(region: &Region, worker: usize) -> bool {
-    let seats = region.seats(worker);
+/// Wakes the lowest-numbered sleeping thread at a place. False if none sleeps.
+pub(super) fn wake_one(region: &Region, place: usize) -> bool {
+    let seats = region.seats(place);
     loop {
         let sleepers = seats.sleepers.0.load(SeqCst);
         if sleepers == 0 {
@@ -152,7 +176,7 @@ pub(super) fn wake_one(region: &Region, worker: usize) -> bool {
             if thread >= region.geometry().threads {
                 return false;
             }
-            let futex = region.futex(worker, thread);
+            let futex = &region.chair(place, thread).futex;
             futex.store(1, SeqCst);
             sys::futex_wake(futex, 1, region.sharing());
             return true;

@@ -13,6 +13,11 @@ pub(super) const RUNNING: u8 = 2;
 pub(super) const DONE: u8 = 3;
 /// Its worker died first.
 pub(super) const FAILED: u8 = 4;
+/// Runs beyond its limit: the incarnation in the word still has it, but nobody waits for the
+/// answer.
+pub(super) const LATE: u8 = 5;
+/// It was late, and its worker has let go of it or died.
+pub(super) const ENDED: u8 = 6;
 
 pub(super) fn word(generation: u32, incarnation: u32, stage: u8) -> u64 {
     debug_assert!(incarnation < 1 << 24, "BUG: incarnations are 24 bits");

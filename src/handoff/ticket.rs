@@ -18,6 +18,10 @@ pub enum Stage {
     /// No worker has taken it yet.
     Queued,
     Running,
+    /// It runs beyond its limit, and its answer is wanted no more.
+    Late,
+    /// It was late and is over.
+    Ended,
     /// Answered completely.
     Done,
     /// The worker that ran it died.
@@ -36,6 +40,18 @@ pub struct Progress {
     pub pending: usize,
     /// `flag::CUT`, `flag::RAISED`, `flag::FILE`.
     pub flags: u32,
+}
+
+impl Stage {
+    /// Whether the worker has let go of the request, in whatever way.
+    pub fn is_over(self) -> bool {
+        matches!(self, Stage::Done | Stage::Failed | Stage::Ended)
+    }
+
+    /// Whether the request took longer than it may.
+    pub fn is_late(self) -> bool {
+        matches!(self, Stage::Late | Stage::Ended)
+    }
 }
 
 /// One request on its way through the workers.
@@ -75,6 +91,8 @@ impl Ticket {
             slot::QUEUED => Stage::Queued,
             slot::DONE => Stage::Done,
             slot::FAILED => Stage::Failed,
+            slot::LATE => Stage::Late,
+            slot::ENDED => Stage::Ended,
             _ => Stage::Running,
         };
         let flags = entry.out_flags.load(Acquire);

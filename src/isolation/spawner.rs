@@ -266,6 +266,12 @@ fn work(
         .worker(index)
         .set(worker::INTERPRETER, runtime.main().interpreter().address() as u64);
     wsgi::announce(plan, index, incarnation, loaded);
+    runtime.main().attach(|py| {
+        // Not in the spawner: an app that registers more would do it twice.
+        let _ = py.dump_stack_at(sys::dump_signal()).map_err(|error| {
+            log::line(format_args!("harakiri-verbose shows no stacks: {}", error.summary(py)));
+        });
+    });
     runtime.main().attach(|py| loaded.enter_worker(py, index + 1));
     wsgi::run_threads(plan, runtime.main(), index, incarnation, loaded);
     sys::exit_now(0)

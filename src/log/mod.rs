@@ -12,6 +12,14 @@ use std::io::Write;
 pub use request_line::{Clock, RequestLine, write as write_request_line};
 pub use writer::{Lines, Writer, redirect_to};
 
+/// Writes a line that uWSGI begins with the date.
+pub fn dated(text: fmt::Arguments<'_>) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let mut date = String::with_capacity(24);
+    crate::sys::ctime(now.map_or(0, |since| since.as_secs() as i64), &mut date);
+    line(format_args!("{date} - {text}"));
+}
+
 /// Writes one line to standard error, whole: lines of several threads and processes do not mix.
 pub fn line(text: fmt::Arguments<'_>) {
     let mut bytes = Vec::with_capacity(128);

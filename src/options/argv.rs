@@ -296,11 +296,10 @@ mod tests {
 
     #[test]
     fn options_without_effect_yet_share_one_warning() {
-        let options = right("--harakiri 30 --cheaper 2 --thunder-lock");
-        assert_eq!(options.harakiri, Some(30));
+        let options = right("--cheap --die-on-idle --thunder-lock");
         assert_eq!(
             options.warnings,
-            ["known, without effect yet: harakiri (argument 1), cheaper (argument 3)"]
+            ["known, without effect yet: cheap (argument 1), die-on-idle (argument 2)"]
         );
     }
 }

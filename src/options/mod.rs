@@ -11,6 +11,7 @@ mod expand;
 pub mod help;
 mod ini;
 pub mod python;
+mod recycling;
 mod setting;
 pub mod table;
 mod value;
@@ -18,6 +19,7 @@ mod value;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
 pub use value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec};
 
@@ -158,6 +160,10 @@ pub struct Options {
     pub reload_on_rss: Option<u64>,
     /// MiB of address space beyond which a worker is replaced.
     pub reload_on_as: Option<u64>,
+    /// More of that kind.
+    pub recycling: Recycling,
+    /// How workers come and go.
+    pub cheap: Cheaper,
     /// Seconds that a worker gets to end its requests at reload or stop.
     pub worker_reload_mercy: u64,
     /// Seconds that the whole server gets to end its requests at reload or stop.
@@ -312,6 +318,8 @@ impl Default for Options {
             min_worker_lifetime: 10,
             reload_on_rss: None,
             reload_on_as: None,
+            recycling: Recycling::default(),
+            cheap: Cheaper::default(),
             worker_reload_mercy: 60,
             reload_mercy: 60,
             uid: None,

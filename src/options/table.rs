@@ -1575,7 +1575,9 @@ pub static TABLE: &[Opt] = &[
         short: Some('t'),
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Of each request, not of a worker; 504, and an interpreter's thread gets an exception.",
+        ),
         help: "End a request that takes longer than this.",
         set: |options, value| Ok(options.harakiri = Some(value.seconds()?)),
         ..ROW
@@ -1583,7 +1585,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["harakiri-verbose"],
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted("The Python stack, where uWSGI shows the system call."),
         help: "Log the Python stack of a request that took too long.",
         set: |options, value| Ok(options.harakiri_verbose = value.flag()),
         ..ROW
@@ -1592,30 +1594,38 @@ pub static TABLE: &[Opt] = &[
         names: &["harakiri-graceful-timeout"],
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
-        help: "Ask the app to stop this long before the end.",
+        status: Status::Adapted("For worker processes whose app has a handler for the signal."),
+        help: "Give the app this long after a signal, then kill its worker.",
+        set: |options, value| {
+            Ok(options.recycling.harakiri_graceful_timeout = Some(value.seconds()?))
+        },
         ..ROW
     },
     Opt {
         names: &["harakiri-graceful-signal"],
         takes: Takes::Count,
         section: Section::Limits,
-        status: Status::Later,
         help: "Ask with this signal.",
+        set: |options, value| {
+            Ok(options.recycling.harakiri_graceful_signal = Some(value.fitting()?))
+        },
         ..ROW
     },
     Opt {
         names: &["harakiri-queue-threshold"],
         takes: Takes::Count,
         section: Section::Limits,
-        status: Status::Later,
-        help: "Act only when this many requests wait.",
+        status: Status::Adapted("Counts the requests that wait for a worker."),
+        help: "Act only when more than this many requests wait.",
+        set: |options, value| {
+            Ok(options.recycling.harakiri_queue_threshold = Some(value.number("a number")?))
+        },
         ..ROW
     },
     Opt {
         names: &["harakiri-no-arh", "no-harakiri-arh", "no-harakiri-after-req-hook"],
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Ignored("There are no such hooks."),
         help: "Leave after-request hooks out of the time.",
         ..ROW
     },
@@ -2102,7 +2112,6 @@ pub static TABLE: &[Opt] = &[
         names: &["worker-reload-mercy"],
         takes: Takes::Seconds,
         section: Section::Life,
-        status: Status::Later,
         help: "Give a worker this long to end its requests.",
         set: |options, value| Ok(options.worker_reload_mercy = value.seconds()?),
         ..ROW

@@ -18,9 +18,12 @@ impl Interpreter {
     /// A way in for the calling thread. Never PyGILState_Ensure: that would attach a foreign thread
     /// to the main interpreter.
     pub fn enter(self) -> Thread {
+        Thread { state: self.new_state(), interpreter: self }
+    }
+
+    pub(super) fn new_state(self) -> *mut ffi::PyThreadState {
         // SAFETY: the interpreter lives as long as the process.
-        let state = unsafe { ffi::PyThreadState_New(self.0) };
-        Thread { state, interpreter: self }
+        unsafe { ffi::PyThreadState_New(self.0) }
     }
 
     /// A new interpreter with its own GIL, seen from the calling thread. `self` is the main one.

@@ -13,6 +13,7 @@ mod config;
 mod containers;
 mod exception;
 mod interpreter;
+mod interrupt;
 mod native;
 mod object;
 mod pinned;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::affinity::Pins;
 use super::succession::Ties;
+use super::watchdog::Watchdog;
 use super::workers::Workers;
 use crate::log;
 use crate::shard::Message;
@@ -38,6 +39,7 @@ pub struct Control {
     pub source: Source,
     pub pins: Pins,
     pub mercy: Duration,
+    pub watchdog: Watchdog,
     pub ties: Ties,
     /// Whether workers that are interpreters may become processes when a module refuses late.
     pub may_change: bool,
@@ -65,7 +67,8 @@ impl Control {
             }
             self.take_heritage();
             self.bury();
-            self.workers.spawn_due();
+            self.workers.spawn_due(&self.plan);
+            self.guard();
             self.ties.tell_alive();
             self.mind_refusals();
             if let Some(stats) = &mut self.stats {
@@ -180,6 +183,23 @@ impl Control {
         0
     }
 
+    /// Looks after requests that take too long.
+    fn guard(&mut self) {
+        if let Some(reason) = self.watchdog.look(&mut self.workers, &self.plan) {
+            self.replace_server(&reason);
+        }
+    }
+
+    /// Lets a new server process take over.
+    pub(super) fn replace_server(&mut self, reason: &str) {
+        if self.ties.has_master() && !self.ties.retires() {
+            log::line(format_args!("{reason}: a new server process is to take over"));
+            self.ties.tell(News::Replace);
+        } else {
+            log::line(format_args!("{reason}: with --master a new server process would take over"));
+        }
+    }
+
     /// One line for each worker.
     fn write_status(&self) {
         let board = self.plan.board;
@@ -210,12 +230,15 @@ impl Control {
     /// Tells the shards of workers that died, waits until they took back their requests, and only
     /// then starts successors.
     fn bury(&mut self) {
-        for death in self.workers.deaths() {
+        let deaths = self.workers.deaths();
+        for death in &deaths {
             let (worker, incarnation) = (death.worker, death.incarnation);
             let message = Message::WorkerDied { worker, incarnation };
             self.tell(message);
             self.await_shards();
-            self.workers.respawn(&self.plan, &death);
+        }
+        for death in &deaths {
+            self.workers.respawn(&self.plan, death);
         }
     }
 
@@ -252,7 +275,8 @@ impl Control {
         while !self.shards.iter().all(|shard| shard.thread.is_finished()) {
             self.wait(20);
             self.bury();
-            self.workers.spawn_due();
+            self.workers.spawn_due(&self.plan);
+            self.guard();
             if !self.ties.has_master() && self.signals.take().contains(&libc::SIGINT) {
                 log::line(format_args!("second SIGINT: leaving at once"));
                 return 0;

@@ -9,7 +9,9 @@ mod cgroup;
 mod control;
 mod doctor;
 mod prepare;
+mod processes;
 mod succession;
+mod watchdog;
 mod workers;
 
 use std::time::Duration;
@@ -19,6 +21,7 @@ pub use doctor::examine;
 use affinity::Pins;
 use control::{Control, ShardThread};
 use succession::Ties;
+use watchdog::Watchdog;
 use workers::Workers;
 
 use crate::error::StartError;
@@ -84,7 +87,7 @@ pub fn run(
     let signals =
         Signals::listen(&control::HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
-        Some(spawner) => Workers::start_processes(spawner, &plan, need_app)?,
+        Some(spawner) => Workers::start_processes(spawner, &plan, plan.board.workers(), need_app)?,
         None => Workers::start_interpreters(&embedding, &plan, need_app)?,
     };
     if !prepare::warn_without_app(&plan)
@@ -106,10 +109,21 @@ pub fn run(
 
     let mercy = Duration::from_secs(options.reload_mercy.max(1));
     let source = prepare::stats_source(&plan, listeners);
-    let ties = Ties::new(tie);
+    let rules = watchdog::Rules::new(options, isolation == Isolation::Process);
     let may_change = options.isolation == Isolation::Auto && isolation == Isolation::Interpreter;
-    let mut control =
-        Control { plan, workers, shards, signals, stats, source, pins, mercy, ties, may_change };
+    let mut control = Control {
+        plan,
+        workers,
+        shards,
+        signals,
+        stats,
+        source,
+        pins,
+        mercy,
+        watchdog: Watchdog::new(rules),
+        ties: Ties::new(tie),
+        may_change,
+    };
     let code = control.run();
     // Shards that were left behind still hold their ends of the log.
     if control.shards.iter().all(|shard| shard.thread.is_finished()) {

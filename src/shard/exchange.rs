@@ -12,7 +12,7 @@ use super::respond::{self, Sent};
 use super::signal::Signal;
 use super::stream::Received;
 use super::{Shard, offered, refusal, request_log};
-use crate::handoff::{Dispatch, DispatchBody, OwnSend, Stage, Ticket, WINDOW_BYTES};
+use crate::handoff::{Dispatch, DispatchBody, OwnSend, Ticket, WINDOW_BYTES};
 use crate::proto::Reject;
 use crate::request::Request;
 use crate::shared::{now_us, shard as place};
@@ -105,9 +105,7 @@ impl Drop for Held {
         // Before the connection can be closed.
         ticket.end_offer();
         self.shard.offered.remove(ticket.slot());
-        let over = |ticket: &Ticket| {
-            matches!(ticket.progress().stage, Stage::Done | Stage::Failed) || ticket.withdraw()
-        };
+        let over = |ticket: &Ticket| ticket.progress().stage.is_over() || ticket.withdraw();
         if over(&ticket) {
             return self.shard.release(ticket);
         }
@@ -117,7 +115,7 @@ impl Drop for Held {
         ticket.cancel();
         let shard = Rc::clone(&self.shard);
         monoio::spawn(async move {
-            while !matches!(ticket.progress().stage, Stage::Done | Stage::Failed) {
+            while !ticket.progress().stage.is_over() {
                 shard.news_of(ticket.slot()).wait().await;
             }
             shard.release(ticket);

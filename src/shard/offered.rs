@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Shard;
 use super::connection::Connection;
 use super::stream::Received;
-use crate::handoff::{SLOW_APP_US, Stage, Ticket};
+use crate::handoff::{SLOW_APP_US, Ticket};
 use crate::request::Request;
 use crate::shared::worker;
 
@@ -76,8 +76,7 @@ impl Shard {
         if self.lingering.borrow().is_empty() {
             return;
         }
-        let is_over =
-            |ticket: &mut Ticket| matches!(ticket.progress().stage, Stage::Done | Stage::Failed);
+        let is_over = |ticket: &mut Ticket| ticket.progress().stage.is_over();
         let over: Vec<_> = self.lingering.borrow_mut().extract_if(.., is_over).collect();
         over.into_iter().for_each(|ticket| self.release(ticket));
     }

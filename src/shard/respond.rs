@@ -80,11 +80,15 @@ impl Sending<'_> {
                 }
             }
             let progress = self.ticket.progress();
-            let is_over = progress.is_whole || progress.stage == Stage::Failed;
+            let is_over =
+                progress.is_whole || progress.stage == Stage::Failed || progress.stage.is_late();
             // While the server drains, the head must say that the connection ends.
             let is_ours = is_over || progress.head.is_some() || self.shard.draining.get();
             if is_ours && !self.ticket.revoke() {
                 continue; // A worker has begun to send it in this moment.
+            }
+            if progress.stage.is_late() && !progress.is_whole {
+                return self.too_late().await;
             }
             match progress.head {
                 Some(head) => break (head, progress),
@@ -180,7 +184,9 @@ impl Sending<'_> {
                 sent.body_bytes += large.len() as u64;
                 self.large(large, framing).await?;
                 continue;
-            } else if progress.stage == Stage::Failed && !progress.is_whole {
+            } else if !progress.is_whole
+                && (progress.stage == Stage::Failed || progress.stage.is_late())
+            {
                 return self.flush().await.map(|()| false);
             } else if progress.is_whole {
                 return self.end(progress.flags, sent, framing).await;
@@ -286,6 +292,11 @@ impl Sending<'_> {
     /// The worker died before it answered: its request costs a 502, its connection lives on.
     async fn lost_worker(&mut self) -> io::Result<Sent> {
         self.own(502, "Bad Gateway", "the worker that ran this request died").await
+    }
+
+    /// The app took longer than it may. What it does from now on goes nowhere.
+    async fn too_late(&mut self) -> io::Result<Sent> {
+        self.own(504, "Gateway Timeout", "the app took longer than this server allows").await
     }
 
     async fn no_answer(&mut self) -> io::Result<Sent> {

@@ -38,7 +38,7 @@ pub mod worker {
     /// Seconds since the epoch.
     pub const LAST_SPAWN: usize = 7;
     pub const SPAWNS: usize = 8;
-    /// 1 when the worker takes requests.
+    /// The incarnation that takes requests, 0 while there is none.
     pub const READY: usize = 9;
     /// 1 when it has an app.
     pub const HAS_APP: usize = 10;
@@ -46,6 +46,8 @@ pub mod worker {
     pub const STARTUP_S: usize = 11;
     /// The interpreter's address, for uWSGI's start-up line.
     pub const INTERPRETER: usize = 12;
+    /// Requests that took longer than they may.
+    pub const HARAKIRIS: usize = 13;
     pub const WORDS: usize = 16;
 }
 

@@ -154,11 +154,11 @@ fn worker_entry(source: &Source, index: usize, with_cores: bool) -> Worker {
     Worker {
         id: index + 1,
         pid: row.get(worker::PID),
-        accepting: row.get(worker::READY),
+        accepting: u64::from(row.get(worker::READY) != 0),
         requests: row.get(worker::REQUESTS),
         delta_requests: row.get(worker::REQUESTS),
         exceptions: row.get(worker::EXCEPTIONS),
-        harakiri_count: 0,
+        harakiri_count: row.get(worker::HARAKIRIS),
         signals: 0,
         signal_queue: 0,
         status: if is_busy { "busy" } else { "idle" },

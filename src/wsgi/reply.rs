@@ -304,18 +304,22 @@ impl Reply {
 
     /// Ends the request: its head and its slot may not be used any more.
     pub fn finish(&self) {
-        let Ok(call) = self.current() else { return };
         let mut state = self.0.borrow_mut();
+        let Some(call) = state.call else { return };
         if state.whole {
             call.finish_quietly();
-        } else if !state.send(&call, App::Ended) {
+        // A late request must be given back too.
+        } else if !call.is_current() || !state.send(&call, App::Ended) {
             call.finish();
         }
     }
 
     /// Ends a response whose app raised: a 500 if nothing went out, else the connection is cut.
     pub fn fail(&self, py: Py<'_>, status: &CStr) {
-        let Ok(call) = self.current() else { return };
+        let Some(call) = self.0.borrow().call else { return };
+        if !call.is_current() {
+            return call.finish();
+        }
         call.set_flags(flag::RAISED);
         let mut state = self.0.borrow_mut();
         if state.sent {

@@ -11,7 +11,7 @@ use super::file_wrapper::{FileWrapper, Maker};
 use super::input::Input;
 use super::reply::Reply;
 use crate::api::{Facts, Module};
-use crate::handoff::{Handoff, Seat};
+use crate::handoff::{Handoff, Seat, Taken};
 use crate::python::{Exception, Home, Kept, Py, Thread, Type};
 use crate::shared::{Board, core, now_us, worker};
 
@@ -91,6 +91,11 @@ impl Loaded {
         }
     }
 
+    /// Raises an exception in the thread that runs `running`, if that is late and not over.
+    pub fn interrupt(&self, py: Py<'_>, running: &Taken) {
+        self.module.interrupt(py, running);
+    }
+
     /// Tells the app that it is in worker `number` (from 1) now: `post_fork_hook`.
     pub fn enter_worker(&self, py: Py<'_>, number: usize) {
         if let Err(error) = self.module.after_fork(py, number) {
@@ -103,7 +108,6 @@ impl Loaded {
 pub fn announce(plan: &Plan, index: usize, incarnation: u32, loaded: &Loaded) {
     let row = plan.board.worker(index);
     row.set(worker::INCARNATION, u64::from(incarnation));
-    row.set(worker::PID, u64::from(std::process::id()));
     row.set(worker::LAST_SPAWN, now_us() / 1_000_000);
     row.set(worker::HAS_APP, u64::from(loaded.app.is_some()));
     row.add(worker::SPAWNS, 1);
@@ -117,11 +121,14 @@ fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(
     let _end = EndOnPanic;
     let local = thread.attach(|py| Local::new(py, plan, seat, loaded).map_err(|e| e.traceback(py)));
     let mut local = local?;
+    seat.sit(thread.ident());
     plan.board
         .core(seat.worker(), seat.thread())
         .set(core::THREAD_ID, crate::sys::thread_id() as u64);
     if seat.thread() == 0 {
-        plan.board.worker(seat.worker()).set(worker::READY, 1);
+        // Not before: a predecessor may still serve.
+        plan.board.worker(seat.worker()).set(worker::PID, u64::from(std::process::id()));
+        plan.board.worker(seat.worker()).set(worker::READY, u64::from(seat.incarnation()));
         plan.handoff.ring_control();
     }
     let several = plan.board.threads() > 1;
@@ -176,12 +183,18 @@ fn run_batch(
     several: bool,
     local: &mut Local<'_>,
 ) -> bool {
-    while let Some(call) = seat.claim() {
+    while !seat.stopping()
+        && let Some(call) = seat.claim()
+    {
         if several && seat.more_waiting() {
             seat.wake_sibling();
         }
         let start = Instant::now();
         local.run(py, call, start);
+        if seat.take_interrupt() {
+            // It was meant for the request that is over now.
+            py.forget_interrupt();
+        }
         if several || !py.is_alone() {
             loaded.home.clear(py);
             return false;
@@ -241,7 +254,11 @@ pub fn run_threads(
         let _ = other.join();
     }
     thread.attach(|py| loaded.boot.leave(py));
-    plan.board.worker(index).set(worker::READY, 0);
+    let row = plan.board.worker(index);
+    // A successor may be ready already.
+    if row.get(worker::READY) == u64::from(incarnation) {
+        row.set(worker::READY, 0);
+    }
     plan.handoff.ring_control();
 }
 
