@@ -53,6 +53,7 @@ fn plan() -> Plan {
         facts: uwring::api::Facts::default(),
         strict: false,
         file_wrapper: true,
+        limit_as: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod crash;
 mod exec;
+mod process;
 #[cfg(feature = "server")]
 pub mod signals;
 mod socket;
@@ -23,6 +24,7 @@ use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 pub use exec::exec;
+pub use process::{Memory, catches, limit_address_space, memory_of};
 pub use socket::{
     Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_with_fd,
     reset_at_close, send_now, send_with_fd, shut, unread,
@@ -411,14 +413,6 @@ pub fn dump_signal() -> i32 {
 pub fn kill_thread(pid: i32, tid: i32, signal: i32) {
     // SAFETY: no pointer is passed.
     unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) };
-}
-
-/// Whether the process has a handler for `signal`, as /proc tells.
-pub fn catches(pid: i32, signal: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
 }
 
 /// The size of a regular file, None if the descriptor is something else.

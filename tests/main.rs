@@ -27,6 +27,7 @@ mod nginx;
 mod options;
 mod own_send;
 mod real_apps;
+mod recycling;
 mod regression;
 mod signals;
 mod stats;

@@ -213,6 +213,11 @@ impl Call {
         self.entry().output.end.load(Acquire) != 0
     }
 
+    /// Wakes the control thread: it has to look at this worker.
+    pub fn ring_control(&self) {
+        self.handoff.ring_control();
+    }
+
     /// Says which worker and core answer, for the request log.
     pub fn sign(&self, worker: usize, core: usize, app_request: u64) {
         fault::point("running");

@@ -260,6 +260,12 @@ fn work(
     loaded: Option<Loaded>,
 ) -> ! {
     plan.handoff.region.keep_from_children();
+    if let Some(limit) = plan.limit_as {
+        let bytes = limit.saturating_add(plan.handoff.region.bytes() as u64);
+        if let Err(error) = sys::limit_address_space(bytes) {
+            log::line(format_args!("worker {}: limit-as: {error}", index + 1));
+        }
+    }
     let loaded: &'static Loaded =
         Box::leak(Box::new(loaded.unwrap_or_else(|| load(runtime, plan, index + 1))));
     plan.board

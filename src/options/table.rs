@@ -1642,7 +1642,9 @@ pub static TABLE: &[Opt] = &[
         short: Some('R'),
         takes: Takes::Count,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted(
+            "The successor is ready first. With interpreters the server process is replaced.",
+        ),
         help: "Replace a worker after this many requests.",
         set: |options, value| Ok(options.max_requests = Some(value.number("a number")?)),
         ..ROW
@@ -1651,7 +1653,6 @@ pub static TABLE: &[Opt] = &[
         names: &["max-requests-delta"],
         takes: Takes::Count,
         section: Section::Limits,
-        status: Status::Later,
         help: "Add this much for each worker, so that they are not replaced together.",
         set: |options, value| Ok(options.max_requests_delta = value.number("a number")?),
         ..ROW
@@ -1660,7 +1661,7 @@ pub static TABLE: &[Opt] = &[
         names: &["max-worker-lifetime"],
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted("With interpreters the server process is replaced."),
         help: "Replace a worker after this time.",
         set: |options, value| Ok(options.max_worker_lifetime = Some(value.seconds()?)),
         ..ROW
@@ -1669,15 +1670,14 @@ pub static TABLE: &[Opt] = &[
         names: &["max-worker-lifetime-delta"],
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
         help: "Add this much for each worker.",
+        set: |options, value| Ok(options.recycling.max_worker_lifetime_delta = value.seconds()?),
         ..ROW
     },
     Opt {
         names: &["min-worker-lifetime"],
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
         help: "Keep a worker for at least this long.",
         set: |options, value| Ok(options.min_worker_lifetime = value.seconds()?),
         ..ROW
@@ -1686,7 +1686,9 @@ pub static TABLE: &[Opt] = &[
         names: &["reload-on-rss"],
         takes: Takes::Megabytes,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Without memory shared with the server. Interpreters: the server process is replaced.",
+        ),
         help: "Replace a worker whose resident memory is above this.",
         set: |options, value| Ok(options.reload_on_rss = Some(value.megabytes()?)),
         ..ROW
@@ -1695,17 +1697,29 @@ pub static TABLE: &[Opt] = &[
         names: &["reload-on-as"],
         takes: Takes::Megabytes,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Without memory shared with the server. Interpreters: the server process is replaced.",
+        ),
         help: "Replace a worker whose address space is above this.",
         set: |options, value| Ok(options.reload_on_as = Some(value.megabytes()?)),
         ..ROW
     },
     Opt {
-        names: &["evil-reload-on-rss", "evil-reload-on-as"],
+        names: &["evil-reload-on-rss"],
         takes: Takes::Megabytes,
         section: Section::Limits,
-        status: Status::Later,
-        help: "Kill a worker whose memory is above this.",
+        status: Status::Adapted("In workers that are processes."),
+        help: "Kill a worker whose resident memory is above this.",
+        set: |options, value| Ok(options.recycling.evil_reload_on_rss = Some(value.megabytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["evil-reload-on-as"],
+        takes: Takes::Megabytes,
+        section: Section::Limits,
+        status: Status::Adapted("In workers that are processes."),
+        help: "Kill a worker whose address space is above this.",
+        set: |options, value| Ok(options.recycling.evil_reload_on_as = Some(value.megabytes()?)),
         ..ROW
     },
     Opt {
@@ -1731,7 +1745,7 @@ pub static TABLE: &[Opt] = &[
         names: &["mem-collector-freq"],
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Ignored("Memory is measured each second where a limit asks for it."),
         help: "Measure memory this often.",
         ..ROW
     },
@@ -1739,8 +1753,11 @@ pub static TABLE: &[Opt] = &[
         names: &["limit-as"],
         takes: Takes::Megabytes,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Of worker processes, without the memory that they share with the server.",
+        ),
         help: "Limit the address space.",
+        set: |options, value| Ok(options.recycling.limit_as = Some(value.megabytes()?)),
         ..ROW
     },
     Opt {

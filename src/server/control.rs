@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::affinity::Pins;
+use super::recycle::Recycler;
 use super::succession::Ties;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
@@ -40,6 +41,7 @@ pub struct Control {
     pub pins: Pins,
     pub mercy: Duration,
     pub watchdog: Watchdog,
+    pub recycler: Recycler,
     pub ties: Ties,
     /// Whether workers that are interpreters may become processes when a module refuses late.
     pub may_change: bool,
@@ -68,6 +70,7 @@ impl Control {
             self.take_heritage();
             self.bury();
             self.workers.spawn_due(&self.plan);
+            self.tend();
             self.guard();
             self.ties.tell_alive();
             self.mind_refusals();
@@ -181,6 +184,13 @@ impl Control {
         self.ties.close_heritage();
         self.workers.stop(&self.plan, Instant::now() + self.mercy);
         0
+    }
+
+    /// Looks after workers that have served long enough, and how many there are.
+    fn tend(&mut self) {
+        if let Some(reason) = self.recycler.look(&mut self.workers, &self.plan) {
+            self.replace_server(&reason);
+        }
     }
 
     /// Looks after requests that take too long.

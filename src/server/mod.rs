@@ -10,6 +10,7 @@ mod control;
 mod doctor;
 mod prepare;
 mod processes;
+mod recycle;
 mod succession;
 mod watchdog;
 mod workers;
@@ -20,6 +21,7 @@ pub use doctor::examine;
 
 use affinity::Pins;
 use control::{Control, ShardThread};
+use recycle::Recycler;
 use succession::Ties;
 use watchdog::Watchdog;
 use workers::Workers;
@@ -121,6 +123,7 @@ pub fn run(
         pins,
         mercy,
         watchdog: Watchdog::new(rules),
+        recycler: Recycler::new(recycle::Rules::new(options)),
         ties: Ties::new(tie),
         may_change,
     };

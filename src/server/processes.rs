@@ -103,6 +103,25 @@ impl Processes {
         })
     }
 
+    /// The incarnation of a worker that is to stay; None while there is none.
+    pub fn stayer(&self, worker: usize) -> Option<Sitter> {
+        let stays = |l: &&Living| l.worker == worker && l.leaving.is_none();
+        // The newest: it follows the others.
+        self.living.iter().rfind(stays).map(|l| Sitter {
+            worker,
+            incarnation: l.incarnation,
+            pid: l.pid,
+        })
+    }
+
+    /// Whether a worker has more than one incarnation, or one that leaves, or one that is due.
+    pub fn changes(&self, worker: usize) -> bool {
+        let mut own = self.living.iter().filter(|living| living.worker == worker);
+        let settled = own.next().is_none_or(|living| living.leaving.is_none() && living.pid != 0)
+            && own.next().is_none();
+        !settled || self.due.iter().any(|&(_, due)| due == worker)
+    }
+
     /// Starts a worker at the server's start.
     pub(super) fn begin(&mut self, plan: &Plan, worker: usize) {
         self.spawn(plan, worker, Birth::First);

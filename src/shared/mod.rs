@@ -48,6 +48,10 @@ pub mod worker {
     pub const INTERPRETER: usize = 12;
     /// Requests that took longer than they may.
     pub const HARAKIRIS: usize = 13;
+    /// The number of the request at which the worker rings the control thread; 0 for none.
+    pub const RING_AT: usize = 14;
+    /// The incarnation that is to be replaced because of an exception.
+    pub const UNWANTED: usize = 15;
     pub const WORDS: usize = 16;
 }
 

@@ -82,6 +82,9 @@ impl<'l> Local<'l> {
         self.core.set(core::REQUEST_START, call.arrived_us() / 1_000_000);
         self.core.bump(core::REQUESTS, 1);
         let number = self.worker.bump(worker::REQUESTS, 1);
+        if number == self.worker.get(worker::RING_AT) {
+            call.ring_control();
+        }
         call.sign(self.index, self.thread, number);
         let head = call.head();
         let is_slow = self.worker.get(worker::AVG_RT_US) >= SLOW_APP_US;

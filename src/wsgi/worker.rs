@@ -30,6 +30,8 @@ pub struct Plan {
     pub strict: bool,
     /// uWSGI: `wsgi-disable-file-wrapper` makes it false.
     pub file_wrapper: bool,
+    /// Bytes of address space of a worker process, beside what it shares with the server.
+    pub limit_as: Option<u64>,
 }
 
 /// An interpreter with the app in it, shared by the threads of its worker.
