@@ -54,6 +54,7 @@ fn plan() -> Plan {
         strict: false,
         file_wrapper: true,
         limit_as: None,
+        on_exception: Default::default(),
     }
 }
 

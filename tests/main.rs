@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod cheaper;
 mod chunked;
 mod clients;
 mod compatibility;

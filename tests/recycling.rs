@@ -183,3 +183,26 @@ fn interpreters_are_recycled_with_their_server_process() {
         server.log.line("with --master a new server process would take over");
     });
 }
+
+#[test]
+fn a_monitored_exception_replaces_the_worker() {
+    for_each_process_mode(|mode| {
+        let watched: [&[&str]; 3] = [
+            &["--reload-on-exception"],
+            &["--reload-on-exception-type", "ValueError"],
+            &["--reload-on-exception-repr", "ValueError('watched')"],
+        ];
+        for more in watched {
+            let server = Server::http(mode, "raises_value", more);
+            let pid = server.worker_pid();
+            if more.len() > 1 {
+                assert_eq!(server.get("/KeyError").status, 500);
+                assert_eq!(server.worker_pid(), pid);
+            }
+            assert_eq!(server.get("/ValueError").status, 500);
+            let line = format!("monitored exception detected, respawning worker 1 (pid: {pid})...");
+            server.log.line(&line);
+            eventually("a successor", || server.worker_pid() != pid);
+        }
+    });
+}

@@ -8,6 +8,7 @@
 #![allow(clippy::needless_update)]
 
 use super::Options;
+use super::recycling::Algorithm;
 use super::signal;
 use super::value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
 
@@ -237,6 +238,16 @@ fn isolation(value: Value<'_>) -> Result<Isolation, Wrong> {
         ("process", Isolation::Process),
     ];
     value.choice("auto, interpreter or process", &words)
+}
+
+fn algorithm(value: Value<'_>) -> Result<Algorithm, Wrong> {
+    let words = [
+        ("spare", Algorithm::Spare),
+        ("spare2", Algorithm::Spare2),
+        ("backlog", Algorithm::Backlog),
+        ("busyness", Algorithm::Busyness),
+    ];
+    value.choice("spare, spare2, backlog or busyness", &words)
 }
 
 fn io(value: Value<'_>) -> Result<Io, Wrong> {
@@ -932,44 +943,98 @@ pub static TABLE: &[Opt] = &[
         names: &["cheaper"],
         takes: Takes::Count,
         section: Section::Workers,
-        status: Status::Later,
+        status: Status::Adapted(
+            "In workers that are processes; interpreters cost no process and all stay.",
+        ),
         help: "Keep this many workers when there is little to do.",
         set: |options, value| Ok(options.cheaper = Some(value.count()?)),
         ..ROW
     },
     Opt {
-        names: &["cheaper-initial", "cheaper-step"],
+        names: &["cheaper-initial"],
         takes: Takes::Count,
         section: Section::Workers,
-        status: Status::Later,
+        help: "Start with this many workers.",
+        set: |options, value| Ok(options.cheap.initial = Some(value.count()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-step"],
+        takes: Takes::Count,
+        section: Section::Workers,
         help: "Start this many workers at a time.",
+        set: |options, value| Ok(options.cheap.step = value.at_least_one()?),
         ..ROW
     },
     Opt {
         names: &["cheaper-overload"],
         takes: Takes::Seconds,
         section: Section::Workers,
-        status: Status::Later,
-        help: "Look at the load this often.",
+        help: "Start workers when all were busy this long.",
+        set: |options, value| Ok(options.cheap.overload = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-idle"],
+        takes: Takes::Seconds,
+        section: Section::Workers,
+        help: "End a worker after this time with too many idle (spare2).",
+        set: |options, value| Ok(options.cheap.idle = value.seconds()?),
         ..ROW
     },
     Opt {
         names: &["cheaper-algo"],
-        takes: Takes::Text,
+        takes: Takes::Word,
         section: Section::Workers,
-        status: Status::Later,
+        status: Status::Adapted("spare, spare2, backlog and busyness."),
         help: "Count workers by this algorithm.",
+        set: |options, value| Ok(options.cheap.algorithm = algorithm(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-busyness-min"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        help: "End workers when they are busy for less of the time (per cent).",
+        set: |options, value| Ok(options.cheap.busyness_min = value.number("a number")?),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-busyness-max"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        help: "Start workers when they are busy for more of the time (per cent).",
+        set: |options, value| Ok(options.cheap.busyness_max = value.number("a number")?),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-busyness-multiplier"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        help: "End a worker after this many idle cycles.",
+        set: |options, value| Ok(options.cheap.busyness_multiplier = value.number("a number")?),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-busyness-backlog-alert"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        help: "Start workers at once when this many requests wait.",
+        set: |options, value| Ok(options.cheap.backlog_alert = value.number("a number")?),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-busyness-backlog-step"],
+        takes: Takes::Count,
+        section: Section::Workers,
+        help: "Start this many workers then.",
+        set: |options, value| Ok(options.cheap.backlog_step = value.at_least_one()?),
         ..ROW
     },
     Opt {
         names: &[
-            "cheaper-busyness-min",
-            "cheaper-busyness-max",
-            "cheaper-busyness-multiplier",
             "cheaper-busyness-penalty",
-            "cheaper-busyness-backlog-alert",
             "cheaper-busyness-backlog-multiplier",
-            "cheaper-busyness-backlog-step",
             "cheaper-busyness-backlog-nonzero",
         ],
         takes: Takes::Count,
@@ -981,8 +1046,8 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["cheaper-busyness-verbose"],
         section: Section::Workers,
-        status: Status::Later,
         help: "Log what the busyness algorithm does.",
+        set: |options, value| Ok(options.cheap.verbose = value.flag()),
         ..ROW
     },
     Opt {
@@ -1725,20 +1790,33 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["reload-on-exception"],
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Adapted("With interpreters the server process is replaced."),
         help: "Replace a worker after an exception.",
+        set: |options, value| Ok(options.recycling.on_exception.any = value.flag()),
         ..ROW
     },
     Opt {
-        names: &[
-            "reload-on-exception-type",
-            "reload-on-exception-value",
-            "reload-on-exception-repr",
-        ],
+        names: &["reload-on-exception-type"],
         takes: Takes::Text,
         section: Section::Limits,
-        status: Status::Later,
-        help: "Replace a worker after such an exception.",
+        help: "Replace a worker after an exception of this class.",
+        set: |options, value| Ok(options.recycling.on_exception.types.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["reload-on-exception-value"],
+        takes: Takes::Text,
+        section: Section::Limits,
+        help: "Replace a worker after an exception with this message.",
+        set: |options, value| Ok(options.recycling.on_exception.values.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["reload-on-exception-repr"],
+        takes: Takes::Text,
+        section: Section::Limits,
+        help: "Replace a worker after an exception with this representation.",
+        set: |options, value| Ok(options.recycling.on_exception.reprs.push(value.string()?)),
         ..ROW
     },
     Opt {

@@ -138,6 +138,14 @@ impl<'py> Object<'py> {
         text.as_utf8().map_or_else(|| format!("<{}>", self.type_name()), str::to_owned)
     }
 
+    /// `repr(object)` as text, for messages.
+    pub fn to_repr(&self) -> String {
+        match self.call_method("__repr__", []) {
+            Ok(text) => text.to_text(),
+            Err(_) => format!("<{}>", self.type_name()),
+        }
+    }
+
     /// The bytes object's content as a buffer that may leave this thread; it goes home to be freed.
     pub fn pin(&self, home: &Home) -> Option<Bytes> {
         // SAFETY: attached and live.

@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::affinity::Pins;
+use super::cheaper::Cheaper;
 use super::recycle::Recycler;
 use super::succession::Ties;
 use super::watchdog::Watchdog;
@@ -42,6 +43,7 @@ pub struct Control {
     pub mercy: Duration,
     pub watchdog: Watchdog,
     pub recycler: Recycler,
+    pub cheaper: Option<Cheaper>,
     pub ties: Ties,
     /// Whether workers that are interpreters may become processes when a module refuses late.
     pub may_change: bool,
@@ -190,6 +192,9 @@ impl Control {
     fn tend(&mut self) {
         if let Some(reason) = self.recycler.look(&mut self.workers, &self.plan) {
             self.replace_server(&reason);
+        }
+        if let Some(cheaper) = &mut self.cheaper {
+            cheaper.look(&mut self.workers, &self.plan);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod affinity;
 mod cgroup;
+mod cheaper;
 mod control;
 mod doctor;
 mod prepare;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use doctor::examine;
 
 use affinity::Pins;
+use cheaper::Cheaper;
 use control::{Control, ShardThread};
 use recycle::Recycler;
 use succession::Ties;
@@ -57,6 +59,7 @@ pub fn run(
     tie: Option<Tie>,
 ) -> Result<i32, StartError> {
     let workers = options.processes.max(1);
+    let first = cheaper::initial(options)?;
     let shards = shard_count(options);
     if options.threads > 64 {
         return Err(StartError::new("--threads: at most 64 threads for a worker; use --processes"));
@@ -89,8 +92,16 @@ pub fn run(
     let signals =
         Signals::listen(&control::HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
-        Some(spawner) => Workers::start_processes(spawner, &plan, plan.board.workers(), need_app)?,
-        None => Workers::start_interpreters(&embedding, &plan, need_app)?,
+        Some(spawner) => Workers::start_processes(spawner, &plan, first, need_app)?,
+        None => {
+            if first < plan.board.workers() {
+                log::line(format_args!(
+                    "cheaper: the workers are interpreters, which cost no process: all {} stay",
+                    plan.board.workers()
+                ));
+            }
+            Workers::start_interpreters(&embedding, &plan, need_app)?
+        }
     };
     if !prepare::warn_without_app(&plan)
         && let Some(doubt) = doubt
@@ -124,6 +135,7 @@ pub fn run(
         mercy,
         watchdog: Watchdog::new(rules),
         recycler: Recycler::new(recycle::Rules::new(options)),
+        cheaper: Cheaper::new(options),
         ties: Ties::new(tie),
         may_change,
     };
@@ -146,7 +158,10 @@ pub fn shard_count(options: &Options) -> usize {
     let workers = options.processes.max(1);
     let cores = affinity::usable_cores().len().max(1);
     let usable = affinity::quota().map_or(cores, |quota| quota.min(cores));
-    let wanted = options.shards.unwrap_or(usable);
+    // Each shard has a worker that stays.
+    let comes_and_goes = options.isolation != Isolation::Interpreter;
+    let stay = options.cheaper.filter(|&stay| stay > 0 && comes_and_goes).unwrap_or(workers);
+    let wanted = options.shards.unwrap_or(usable.min(stay));
     if options.shards.is_some_and(|shards| shards > workers) {
         log::line(format_args!("--shards {wanted}: no shard without a worker, {workers} are used"));
     }
@@ -331,9 +346,13 @@ fn start_shards(
 /// uWSGI's last lines of a start, and one that says that requests are served now.
 fn announce(plan: &Plan, listeners: &[Listener], driver: Driver, workers: &Workers) {
     use crate::shared::worker;
-    let (count, threads) = (plan.board.workers(), plan.board.threads());
-    for index in 0..count {
-        let pid = plan.board.worker(index).get(worker::PID);
+    let threads = plan.board.threads();
+    let pids: Vec<_> = (0..plan.board.workers())
+        .map(|index| plan.board.worker(index).get(worker::PID))
+        .take_while(|&pid| pid != 0)
+        .collect();
+    let count = pids.len();
+    for (index, pid) in pids.into_iter().enumerate() {
         let only = if count == 1 { " (and the only)" } else { "" };
         log::line(format_args!(
             "spawned uWSGI worker {}{only} (pid: {pid}, cores: {threads})",

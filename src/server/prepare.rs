@@ -78,6 +78,7 @@ pub fn plan(
             sockets: listeners.iter().flat_map(Listener::fds).collect(),
         },
         strict: options.wsgi_strict,
+        on_exception: options.recycling.on_exception.clone(),
         limit_as: options.recycling.limit_as.filter(|&mib| mib > 0).map(|mib| mib << 20),
         file_wrapper: !options.wsgi_disable_file_wrapper,
     }

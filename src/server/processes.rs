@@ -16,6 +16,8 @@ use crate::wsgi::Plan;
 /// Worker processes.
 pub struct Processes {
     spawner: Spawner,
+    /// Of each worker, for the log.
+    threads: usize,
     living: Vec<Living>,
     next_incarnation: u32,
     /// Respawns that wait for their time: a worker that dies at once must not make us spin.
@@ -42,6 +44,8 @@ enum Birth {
     First,
     /// It follows another incarnation.
     Successor,
+    /// More workers are wanted.
+    Wanted,
 }
 
 /// A process that was asked to leave.
@@ -69,9 +73,10 @@ pub struct Death {
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 
 impl Processes {
-    pub(super) fn new(spawner: Spawner) -> Processes {
+    pub(super) fn new(spawner: Spawner, threads: usize) -> Processes {
         Processes {
             spawner,
+            threads,
             living: Vec::new(),
             next_incarnation: 1,
             due: Vec::new(),
@@ -125,6 +130,11 @@ impl Processes {
     /// Starts a worker at the server's start.
     pub(super) fn begin(&mut self, plan: &Plan, worker: usize) {
         self.spawn(plan, worker, Birth::First);
+    }
+
+    /// Starts a worker that is wanted now.
+    pub fn add(&mut self, plan: &Plan, worker: usize) {
+        self.spawn(plan, worker, Birth::Wanted);
     }
 
     /// Starts the next incarnation of a worker whose last one still serves. Its number; None if
@@ -244,6 +254,13 @@ impl Processes {
             Birth::First => {}
             Birth::Successor => {
                 log::line(format_args!("Respawned uWSGI worker {} (new pid: {pid})", worker + 1));
+            }
+            Birth::Wanted => {
+                let cores = self.threads;
+                log::line(format_args!(
+                    "spawned uWSGI worker {} (pid: {pid}, cores: {cores})",
+                    worker + 1
+                ));
             }
         }
     }

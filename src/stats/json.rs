@@ -161,7 +161,11 @@ fn worker_entry(source: &Source, index: usize, with_cores: bool) -> Worker {
         harakiri_count: row.get(worker::HARAKIRIS),
         signals: 0,
         signal_queue: 0,
-        status: if is_busy { "busy" } else { "idle" },
+        status: match row.get(worker::PID) {
+            0 => "cheap",
+            _ if is_busy => "busy",
+            _ => "idle",
+        },
         rss: 0,
         vsz: 0,
         running_time: row.get(worker::RUNNING_US),

@@ -11,6 +11,7 @@ use super::reply::{Outcome, Reply};
 use super::worker::{Loaded, Plan};
 use crate::handoff::{Call, Head, SLOW_APP_US, Seat, flag};
 use crate::log;
+use crate::options::OnException;
 use crate::python::{Exception, Kept, KeptNative, Kind, Object, Py};
 use crate::shared::{Row, core, worker};
 
@@ -27,6 +28,8 @@ pub struct Local<'l> {
     reply: Responder,
     no_body: Kept,
     close: Kept,
+    on_exception: OnException,
+    incarnation: u32,
 }
 
 /// A `Reply` and the bound `start_response` of it.
@@ -73,6 +76,8 @@ impl<'l> Local<'l> {
             reply: Responder::new(py, loaded, plan.strict)?,
             no_body: no_body.keep(),
             close: py.interned("close").keep(),
+            on_exception: plan.on_exception.clone(),
+            incarnation: seat.incarnation(),
         })
     }
 
@@ -256,8 +261,34 @@ impl<'l> Local<'l> {
             self.core.bump(core::WRITE_ERRORS, 1);
         } else {
             log::line(format_args!("{}", error.traceback(py).trim_end()));
+            self.renounce(py, call, error);
         }
         self.reply.reply.value(py).fail(py, c"500 Internal Server Error");
+    }
+
+    /// uWSGI: `reload-on-exception` and its like replace the worker.
+    fn renounce(&self, py: Py<'_>, call: &Call, error: &Exception) {
+        let on = &self.on_exception;
+        if *on == OnException::default() || !call.is_current() {
+            return;
+        }
+        let object = error.object(py);
+        let is_one = |wanted: &[String], text: fn(&Object<'_>) -> String| {
+            !wanted.is_empty() && object.is_some_and(|object| wanted.contains(&text(object)))
+        };
+        if on.any
+            || is_one(&on.types, |object| object.type_name())
+            || is_one(&on.values, |object| object.to_text())
+            || is_one(&on.reprs, |object| object.to_repr())
+        {
+            log::line(format_args!(
+                "... monitored exception detected, respawning worker {} (pid: {})...",
+                self.index + 1,
+                std::process::id()
+            ));
+            self.worker.set(worker::UNWANTED, u64::from(self.incarnation));
+            call.ring_control();
+        }
     }
 
     fn tell_dishonest_lengths(&self, reply: &Reply, outcome: Outcome, head: &Head<'_>) {

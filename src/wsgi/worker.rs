@@ -12,6 +12,7 @@ use super::input::Input;
 use super::reply::Reply;
 use crate::api::{Facts, Module};
 use crate::handoff::{Handoff, Seat, Taken};
+use crate::options::OnException;
 use crate::python::{Exception, Home, Kept, Py, Thread, Type};
 use crate::shared::{Board, core, now_us, worker};
 
@@ -32,6 +33,8 @@ pub struct Plan {
     pub file_wrapper: bool,
     /// Bytes of address space of a worker process, beside what it shares with the server.
     pub limit_as: Option<u64>,
+    /// After which exceptions the worker is replaced.
+    pub on_exception: OnException,
 }
 
 /// An interpreter with the app in it, shared by the threads of its worker.
