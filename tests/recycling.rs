@@ -19,7 +19,7 @@ fn gone(text: &str) -> usize {
 #[test]
 fn recycling_under_load_fails_no_request() {
     for_each_process_mode(|mode| {
-        let wanted = if full() { 200 } else { 24 };
+        let wanted = if full() { 204 } else { 24 };
         for threads in ["1", "3"] {
             let limits = ["--max-requests", "150", "--min-worker-lifetime", "0"];
             let more = ["--processes", "2", "--threads", threads];
@@ -43,7 +43,10 @@ fn recycling_under_load_fails_no_request() {
                     });
                 }
                 let leave = Leave(&stop);
-                server.log.find("recycled workers", |text| (gone(text) >= wanted).then_some(()));
+                // Every fourth has a deadline of its own: the machine may be busy.
+                for count in (4..=wanted).step_by(4) {
+                    server.log.find("four more", |text| (gone(text) >= count).then_some(()));
+                }
                 drop(leave);
             });
             let text = server.log.text();

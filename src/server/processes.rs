@@ -182,6 +182,16 @@ impl Processes {
         living.leaving.get_or_insert(Leaving { deadline, cheap, killed: false });
     }
 
+    /// Kills an incarnation that was asked to leave.
+    pub fn kill(&mut self, incarnation: u32) {
+        let found = self.living.iter_mut().find(|living| living.incarnation == incarnation);
+        let Some(living) = found.filter(|living| living.pid != 0) else { return };
+        if let Some(leaving) = &mut living.leaving {
+            leaving.killed = true;
+        }
+        sys::kill(living.pid, libc::SIGKILL);
+    }
+
     /// Kills the incarnations that were asked to leave and did not.
     pub(super) fn show_no_mercy(&mut self) {
         let now = Instant::now();
@@ -250,6 +260,8 @@ impl Processes {
         let waited = |living: &&mut Living| living.worker == worker && living.pid == 0;
         let Some(living) = self.living.iter_mut().find(waited) else { return };
         (living.pid, living.watch) = (pid, Some(watch));
+        // What was heard too late of another process of that number.
+        self.ended.retain(|(ended, _)| *ended != pid);
         match living.birth {
             Birth::First => {}
             Birth::Successor => {
@@ -285,8 +297,11 @@ impl Processes {
     }
 
     fn death_of(&mut self, living: Living) -> Death {
-        // The spawner reaps it and tells how it ended.
-        for _ in 0..20 {
+        // The spawner reaps it and tells how it ended; on a busy machine that may take its time. Of
+        // one that was asked to leave it matters little.
+        let leaves = living.leaving.is_some_and(|leaving| !leaving.killed);
+        let patience = if leaves { 2 } else { 20 };
+        for _ in 0..patience {
             if self.ended.iter().any(|(pid, _)| *pid == living.pid) {
                 break;
             }
@@ -308,7 +323,9 @@ impl Processes {
             cores.for_each(|row| row.set(core::IN_REQUEST, 0));
         }
         let is_followed = self.living.iter().any(|living| living.worker == worker);
-        if let (Some(leaving), Some(Ended::Exited(0))) = (death.leaving, death.how) {
+        if let (Some(leaving), Some(Ended::Exited(0)) | None) = (death.leaving, death.how)
+            && !leaving.killed
+        {
             if leaving.cheap && !is_followed {
                 row.set(worker::PID, 0);
                 return log::line(format_args!("uWSGI worker {} cheaped.", worker + 1));

@@ -77,6 +77,8 @@ pub struct Recycler {
     not_before: Instant,
     tenures: Vec<Tenure>,
     way: Option<Way>,
+    /// The worker that is looked at first: the one after the last that was replaced.
+    next: usize,
 }
 
 /// The incarnation of a worker that serves.
@@ -99,7 +101,7 @@ struct Way {
 impl Recycler {
     pub fn new(rules: Rules) -> Recycler {
         let now = Instant::now();
-        Recycler { rules, measured: now, not_before: now, tenures: Vec::new(), way: None }
+        Recycler { rules, measured: now, not_before: now, tenures: Vec::new(), way: None, next: 0 }
     }
 
     /// Goes on with what is under way, or begins with the next worker. Returns why this server
@@ -212,7 +214,8 @@ impl Recycler {
 
     /// Begins with the first worker that is to be replaced.
     fn begin(&mut self, processes: &mut Processes, plan: &Plan, now: Instant) -> Option<Way> {
-        for index in 0..self.tenures.len() {
+        let count = self.tenures.len();
+        for index in (0..count).map(|step| (self.next + step) % count) {
             let Some(reason) = self.reason(index, plan, now) else { continue };
             let Some(old) = processes.stayer(index) else { continue };
             if old.incarnation != self.tenures[index].incarnation || processes.changes(index) {
@@ -224,6 +227,7 @@ impl Recycler {
                 false => log::line(format_args!("worker {number} (pid: {pid}): {reason}")),
             }
             let new = processes.succeed(plan, index)?;
+            self.next = index + 1;
             return Some(Way { old, new, has_left: false });
         }
         None

@@ -103,7 +103,7 @@ impl Watchdog {
     pub fn look(&mut self, workers: &mut Workers, plan: &Plan) -> Option<String> {
         let now = Instant::now();
         if now.duration_since(self.looked) < LOOK {
-            self.execute(plan, now);
+            self.execute(workers, plan, now);
             return None;
         }
         self.looked = now;
@@ -115,7 +115,7 @@ impl Watchdog {
                 self.condemn(index, limit, workers, plan, now);
             }
         }
-        self.execute(plan, now);
+        self.execute(workers, plan, now);
         if self.rules.processes { None } else { self.interrupt(workers, now) }
     }
 
@@ -219,13 +219,14 @@ impl Watchdog {
 
     /// Kills condemned processes as soon as nothing else runs in them. What is not over by the
     /// mercy that `dismiss` gave is killed there.
-    fn execute(&mut self, plan: &Plan, now: Instant) {
+    fn execute(&mut self, workers: &mut Workers, plan: &Plan, now: Instant) {
+        let Some(processes) = workers.processes() else { return };
         let threads = plan.board.threads();
         self.sentences.retain_mut(|sentence| {
             if now < sentence.not_before {
                 return true;
             }
-            let Sitter { worker, incarnation, pid } = sentence.sitter;
+            let Sitter { worker, incarnation, .. } = sentence.sitter;
             let running = |thread| plan.handoff.running(worker, incarnation, thread);
             let states: Vec<Taken> = (0..threads).filter_map(running).collect();
             if states.is_empty() {
@@ -237,7 +238,7 @@ impl Watchdog {
             if sentence.tries > 1 || self.rules.graceful.is_some() {
                 announce(sentence.sitter, sentence.tries + 1, false);
             }
-            sys::kill(pid, libc::SIGKILL);
+            processes.kill(incarnation);
             false
         });
     }
