@@ -323,7 +323,7 @@ SCENARIOS = {
     "reloads": (reloads, 100, []),
     "the server process killed": (server_crashes, 20, []),
     "a worker crashes": (worker_crashes, 20, []),
-    "recycled after 200 requests": (recycling, 100_000, ["--max-requests", "200"]),
+    "recycled after 200 requests": (recycling, 100_000, ["--max-requests", "200", "--min-worker-lifetime", "0"]),
     "harakiri": (harakiri, 50, ["--harakiri", "1"]),
 }
 
