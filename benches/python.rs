@@ -53,6 +53,7 @@ fn plan() -> Plan {
         facts: uwring::api::Facts::default(),
         strict: false,
         file_wrapper: true,
+        gc: uwring::options::Gc::Frozen,
         limit_as: None,
         on_exception: Default::default(),
     }

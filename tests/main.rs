@@ -10,6 +10,7 @@ mod harness;
 mod cheaper;
 mod chunked;
 mod clients;
+mod collector;
 mod compatibility;
 mod doctor;
 mod environ;

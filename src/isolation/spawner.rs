@@ -228,9 +228,7 @@ fn announce(socket: BorrowedFd<'_>, index: u32, child: i32) -> io::Result<OwnedF
 
 /// Loads the app once, for all workers to share until they write to it.
 fn preload(runtime: &Runtime, plan: &Plan) -> Loaded {
-    let loaded = load(runtime, plan, 0);
-    runtime.main().attach(|py| loaded.boot.freeze(py));
-    loaded
+    load(runtime, plan, 0)
 }
 
 fn load(runtime: &Runtime, plan: &Plan, number: usize) -> Loaded {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
-pub use value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec};
+pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
 
@@ -96,6 +96,7 @@ pub struct Options {
     /// Python threads of each worker, at least 1.
     pub threads: usize,
     pub isolation: Isolation,
+    pub gc: Gc,
     /// Seconds that `auto` gives the app to be imported twice.
     pub isolation_timeout: u64,
     pub io: Io,
@@ -282,6 +283,7 @@ impl Default for Options {
             processes: 1,
             threads: 1,
             isolation: Isolation::Auto,
+            gc: Gc::Frozen,
             isolation_timeout: 60,
             io: Io::Auto,
             shards: None,

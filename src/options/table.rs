@@ -10,7 +10,7 @@
 use super::Options;
 use super::recycling::Algorithm;
 use super::signal;
-use super::value::{Address, Affinity, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
+use super::value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
 
 /// One option.
 pub struct Opt {
@@ -238,6 +238,11 @@ fn isolation(value: Value<'_>) -> Result<Isolation, Wrong> {
         ("process", Isolation::Process),
     ];
     value.choice("auto, interpreter or process", &words)
+}
+
+fn gc(value: Value<'_>) -> Result<Gc, Wrong> {
+    let words = [("frozen", Gc::Frozen), ("managed", Gc::Managed), ("python", Gc::Python)];
+    value.choice("frozen, managed or python", &words)
 }
 
 fn algorithm(value: Value<'_>) -> Result<Algorithm, Wrong> {
@@ -861,6 +866,15 @@ pub static TABLE: &[Opt] = &[
         status: Status::Own,
         help: "Make workers of interpreters or of processes: auto, interpreter or process.",
         set: |options, value| Ok(options.isolation = isolation(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["gc"],
+        takes: Takes::Word,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Collect cycles: frozen (spare what the import made), managed (when idle) or python.",
+        set: |options, value| Ok(options.gc = gc(value)?),
         ..ROW
     },
     Opt {

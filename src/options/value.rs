@@ -47,6 +47,18 @@ pub enum Isolation {
     Process,
 }
 
+/// When Python's collector of cycles runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Gc {
+    /// As Python does, over what was made after the app was loaded.
+    #[default]
+    Frozen,
+    /// The same, and rather while a worker has nothing to do.
+    Managed,
+    /// As Python does.
+    Python,
+}
+
 /// What moves the bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Io {

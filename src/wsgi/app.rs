@@ -22,6 +22,13 @@ pub struct Place {
 /// The boot module of one interpreter.
 pub struct Boot(Kept);
 
+/// Whether a worker has anything else to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    Idle,
+    Busy,
+}
+
 /// Why there is no app.
 pub struct LoadError {
     /// The traceback, or the sentence that says what was not found.
@@ -108,7 +115,17 @@ impl Boot {
         self.function(py, "report_refusals")?.call([function]).map(drop)
     }
 
-    /// Prepares the heap for being shared by forks.
+    /// Leaves the time of collections to `tidy`.
+    pub fn manage_collector(&self, py: Py<'_>) {
+        self.run(py, "manage");
+    }
+
+    /// Collects cycles, if enough was allocated for it.
+    pub fn tidy(&self, py: Py<'_>, pace: Pace) {
+        self.run(py, if pace == Pace::Idle { "tidy" } else { "tidy_at_work" });
+    }
+
+    /// Takes what the app's import made out of the collector's sight, also for forks to share.
     pub fn freeze(&self, py: Py<'_>) {
         self.run(py, "freeze");
     }

@@ -134,8 +134,42 @@ def leave():
     flush()
 
 
+# Allocations since the last collection from which on one is worth while: with nothing else to do,
+# and in any case.
+IDLE, BUSY = 700, 20000
+collections = 0
+
+
+def manage():
+    """Leaves the time of collections to `tidy`."""
+    import gc
+
+    gc.disable()
+
+
+def tidy():
+    """Collects when it is due and nothing else is to do. Older generations each tenth time."""
+    collect(IDLE)
+
+
+def tidy_at_work():
+    """The bound: garbage does not grow for ever while requests wait."""
+    collect(BUSY)
+
+
+def collect(limit):
+    import gc
+
+    global collections
+    if gc.get_count()[0] < limit:
+        return
+    collections += 1
+    gc.collect(2 if collections % 100 == 0 else 1 if collections % 10 == 0 else 0)
+
+
 def freeze():
-    """Moves what the app's import made out of the collector's sight, so forks share its pages."""
+    """Moves what the app's import made out of the collector's sight: full collections need not walk
+    it, and forks share its pages."""
     import gc
 
     gc.collect()

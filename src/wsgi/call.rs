@@ -81,6 +81,11 @@ impl<'l> Local<'l> {
         })
     }
 
+    /// Requests that this thread has served.
+    pub fn requests(&self) -> u64 {
+        self.core.get(core::REQUESTS)
+    }
+
     /// Serves one request from its head to its last byte.
     pub fn run(&mut self, py: Py<'_>, call: Call, start: Instant) {
         self.core.set(core::IN_REQUEST, 1);

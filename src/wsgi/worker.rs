@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::app::{Boot, LoadError, Place};
+use super::app::{Boot, LoadError, Pace, Place};
 use super::call::Local;
 use super::environ::Fixed;
 use super::file_wrapper::{FileWrapper, Maker};
@@ -12,10 +12,15 @@ use super::input::Input;
 use super::reply::Reply;
 use crate::api::{Facts, Module};
 use crate::handoff::{Handoff, Seat, Taken};
+use crate::options::Gc;
 use crate::options::OnException;
 use crate::python::{Exception, Home, Kept, Py, Thread, Type};
 use crate::shared::{Board, core, now_us, worker};
 
+/// Requests of a thread after which a managed collector is asked: with nothing to do, and while
+/// more wait.
+const IDLE_REQUESTS: u64 = 16;
+const BUSY_REQUESTS: u64 = 256;
 /// How long an idle thread sleeps before it looks around by itself.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -31,6 +36,7 @@ pub struct Plan {
     pub strict: bool,
     /// uWSGI: `wsgi-disable-file-wrapper` makes it false.
     pub file_wrapper: bool,
+    pub gc: Gc,
     /// Bytes of address space of a worker process, beside what it shares with the server.
     pub limit_as: Option<u64>,
     /// After which exceptions the worker is replaced.
@@ -80,6 +86,12 @@ impl Loaded {
         } else {
             None
         };
+        if plan.gc != Gc::Python {
+            loaded.boot.freeze(py);
+        }
+        if plan.gc == Gc::Managed {
+            loaded.boot.manage_collector(py);
+        }
         Ok((loaded, error))
     }
 
@@ -137,8 +149,15 @@ fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(
         plan.handoff.ring_control();
     }
     let several = plan.board.threads() > 1;
+    let is_managed = plan.gc == Gc::Managed;
+    let mut tidied = local.requests();
     while !seat.stopping() {
         if !seat.has_work() {
+            if is_managed && local.requests() >= tidied + IDLE_REQUESTS {
+                tidied = local.requests();
+                thread.attach(|py| loaded.boot.tidy(py, Pace::Idle));
+                continue;
+            }
             if seat.sleep(IDLE) {
                 // A signal ended the sleep: the app's handler for it runs here, if it has one.
                 thread.attach(|py| {
@@ -151,6 +170,10 @@ fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(
                 thread.attach(|py| loaded.home.clear(py));
             }
             continue;
+        }
+        if is_managed && local.requests() >= tidied + BUSY_REQUESTS {
+            tidied = local.requests();
+            thread.attach(|py| loaded.boot.tidy(py, Pace::Busy));
         }
         seat.begin_waking();
         let alone = thread.attach(|py| {
@@ -188,6 +211,7 @@ fn run_batch(
     several: bool,
     local: &mut Local<'_>,
 ) -> bool {
+    let mut served = 0;
     while !seat.stopping()
         && let Some(call) = seat.claim()
     {
@@ -200,7 +224,8 @@ fn run_batch(
             // It was meant for the request that is over now.
             py.forget_interrupt();
         }
-        if several || !py.is_alone() {
+        served += 1;
+        if several || !py.is_alone() || served == BUSY_REQUESTS {
             loaded.home.clear(py);
             return false;
         }
