@@ -9,6 +9,7 @@ mod process;
 #[cfg(feature = "server")]
 pub mod signals;
 mod socket;
+pub mod title;
 pub mod uring;
 mod users;
 
@@ -67,6 +68,16 @@ pub fn words_forever(count: usize, sharing: Sharing) -> io::Result<&'static [Ato
     let base = map_forever(count * 8, sharing)?;
     // SAFETY: the mapping is page-aligned, `count * 8` bytes long, zeroed (valid for AtomicU64) and
     // never unmapped.
+    Ok(unsafe { std::slice::from_raw_parts(base.cast(), count) })
+}
+
+/// `count` zeroed half words, to sleep on, that live as long as the process.
+///
+/// # Errors
+/// As `map_forever`.
+pub fn half_words_forever(count: usize, sharing: Sharing) -> io::Result<&'static [AtomicU32]> {
+    let base = map_forever(count * 4, sharing)?;
+    // SAFETY: as in `words_forever`, with `count * 4` bytes.
     Ok(unsafe { std::slice::from_raw_parts(base.cast(), count) })
 }
 

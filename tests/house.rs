@@ -53,7 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "wsgi",
         &["python", "api", "request", "response", "handoff", "shared", "options", "log", "sys"],
     ),
-    ("api", &["python", "shared", "handoff", "options", "log"]),
+    ("api", &["python", "shared", "handoff", "options", "log", "sys"]),
     (
         "shard",
         &["monoio", "proto", "files", "handoff", "shared", "log", "request", "response", "sys"],

@@ -33,5 +33,6 @@ mod recycling;
 mod regression;
 mod signals;
 mod stats;
+mod uwsgi_module;
 mod uwsgi_protocol;
 mod wsgi;

@@ -1,17 +1,31 @@
 //! What it does: the `uwsgi` Python module and uwsgidecorators, as apps know them from uWSGI.
 //! What it does not: run requests.
 //! Who may call it: wsgi.
-//! What it may import: python, shared, handoff, options, log (`uwsgi.log`).
+//! What it may import: python, shared, handoff, options, log (`uwsgi.log`), sys.
 
-use std::cell::RefCell;
+mod answers;
+mod logvars;
+mod signals;
+
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 
-use crate::handoff::{Taken, limit_own_request};
+use answers::{
+    Environ, ListenQueue, Log, MasterPid, Mem, Micros, MuleId, Reload, RequestId, SetProcName,
+    SetUserHarakiri, Stop, TotalRequests, WorkerId, Workers,
+};
+use logvars::{GetLogvar, SetLogvar};
+use signals::{Hear, IsLocked, Lock, Raise, Unlock};
+
+pub use logvars::forget as forget_logvars;
+
+use crate::handoff::Taken;
 use crate::options::UWSGI_VERSION;
-use crate::python::{Args, Dict, Exception, Function, Kept, Kind, Native, Object, Py, Type};
-use crate::shared::{Board, Wish, now_us, worker};
+use crate::python::{Dict, Exception, Kept, Kind, Native, Object, Py, Type};
+use crate::shared::{Board, LOCKS_MAX, worker};
 
 const SOURCE: &str = concat!(include_str!("uwsgi.py"), "\0");
+const SIGNALS: &str = concat!(include_str!("signals.py"), "\0");
 const DECORATORS: &str = include_str!("uwsgidecorators.py");
 
 /// What the module says of the server.
@@ -26,14 +40,22 @@ pub struct Facts {
     pub buffer_size: i64,
     pub master_pid: i32,
     pub sockets: Vec<i32>,
+    /// uWSGI: `locks` adds to the one that is always there.
+    pub locks: usize,
+    pub pidfile: Option<String>,
+    /// Another server process served when this one began.
+    pub is_a_reload: bool,
 }
 
 /// The Rust side of the module's functions, one for each interpreter.
 pub struct Api {
     board: &'static Board,
     /// The worker's number, from 1; 0 before the fork.
-    worker: std::cell::Cell<usize>,
+    worker: Cell<usize>,
+    incarnation: Cell<u32>,
     master_pid: i32,
+    locks: usize,
+    sockets: Vec<i32>,
     environ: RefCell<Option<Kept>>,
 }
 
@@ -55,6 +77,8 @@ impl Module {
         namespace.set_text("__builtins__", &py.import("builtins")?);
         let source = CStr::from_bytes_with_nul(SOURCE.as_bytes()).expect("uwsgi.py has no NUL");
         py.run_module(source, c"uwring/uwsgi.py", &namespace)?;
+        let source = CStr::from_bytes_with_nul(SIGNALS.as_bytes()).expect("it has no NUL");
+        py.run_module(source, c"uwring/signals.py", &namespace)?;
         let methods = vec![
             Type::method::<WorkerId>(),
             Type::method::<MasterPid>(),
@@ -66,14 +90,29 @@ impl Module {
             Type::method::<Environ>(),
             Type::method::<Reload>(),
             Type::method::<Stop>(),
+            Type::method::<Workers>(),
+            Type::method::<Mem>(),
+            Type::method::<Micros>(),
+            Type::method::<ListenQueue>(),
+            Type::method::<SetProcName>(),
+            Type::method::<SetLogvar>(),
+            Type::method::<GetLogvar>(),
+            Type::method::<Lock>(),
+            Type::method::<Unlock>(),
+            Type::method::<IsLocked>(),
+            Type::method::<Raise>(),
+            Type::method::<Hear>(),
         ];
         let class: Type<Api> = Type::new(py, c"uwring.Api", methods, None)?;
         let api: Native<'_, Api> = class.instance(
             py,
             Api {
                 board,
-                worker: std::cell::Cell::new(0),
+                worker: Cell::new(0),
+                incarnation: Cell::new(0),
                 master_pid: facts.master_pid,
+                locks: (facts.locks + 1).min(LOCKS_MAX),
+                sockets: facts.sockets.clone(),
                 environ: RefCell::new(None),
             },
         );
@@ -105,7 +144,10 @@ impl Module {
     /// # Errors
     /// What the hook raised.
     pub fn after_fork(&self, py: Py<'_>, worker: usize) -> Result<(), Exception> {
-        self.api.value(py).worker.set(worker);
+        let api = self.api.value(py);
+        api.worker.set(worker);
+        let row = api.board.worker(worker - 1);
+        api.incarnation.set(row.get(worker::INCARNATION) as u32);
         self.call(py, "after_fork", [])
     }
 
@@ -154,7 +196,19 @@ fn values<'py>(py: Py<'py>, facts: &Facts) -> Dict<'py> {
     values.set_text("hostname", &py.bytes(facts.hostname.as_bytes(), b""));
     values.set_text("started_on", &py.int(facts.started_on));
     values.set_text("buffer_size", &py.int(facts.buffer_size));
-    values.set_text("unbit", &py.bool(false));
+    // uWSGI: None where there is no asynchronous loop, and outside of the place of that name.
+    values.set_text("loop", &py.none());
+    values.set_text("unbit", &py.none());
+    values.set_text("is_a_reload", &py.bool(facts.is_a_reload));
+    for (name, number) in [("SPOOL_OK", -2), ("SPOOL_RETRY", -1), ("SPOOL_IGNORE", 0)] {
+        values.set_text(name, &py.int(number));
+    }
+    let optional = [("pidfile", facts.pidfile.as_ref()), ("mode", last(&facts.opt, "mode"))];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            values.set_text(name, &py.bytes(value.as_bytes(), b""));
+        }
+    }
     let sockets: Vec<_> = facts.sockets.iter().map(|&fd| py.int(i64::from(fd))).collect();
     values.set_text("sockets", &py.list(&sockets));
     // What uwring is, for code that wants to know.
@@ -162,153 +216,6 @@ fn values<'py>(py: Py<'py>, facts: &Facts) -> Dict<'py> {
     values
 }
 
-struct WorkerId;
-
-impl Function for WorkerId {
-    type On = Api;
-    const NAME: &'static CStr = c"worker_id";
-    const DOC: &'static CStr = c"the number of this worker, from 1";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        Ok(py.int(this.worker.get() as i64))
-    }
-}
-
-struct MasterPid;
-
-impl Function for MasterPid {
-    type On = Api;
-    const NAME: &'static CStr = c"masterpid";
-    const DOC: &'static CStr = c"the pid of the master, 0 without one";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        Ok(py.int(i64::from(this.master_pid)))
-    }
-}
-
-struct MuleId;
-
-impl Function for MuleId {
-    type On = Api;
-    const NAME: &'static CStr = c"mule_id";
-    const DOC: &'static CStr = c"0: this is no mule";
-
-    fn call<'py>(py: Py<'py>, _: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        Ok(py.int(0))
-    }
-}
-
-struct Log;
-
-impl Function for Log {
-    type On = Api;
-    const NAME: &'static CStr = c"log";
-    const DOC: &'static CStr = c"log(message): writes a line to the server's log";
-
-    fn call<'py>(py: Py<'py>, _: &Api, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        let [message] = args.bind(["message"])?;
-        let Some(message) = message else {
-            return Err(Exception::new(Kind::Type, "log() takes a message"));
-        };
-        let text = match message.as_bytes() {
-            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            None => message.to_text(),
-        };
-        crate::log::line(format_args!("{}", text.trim_end_matches('\n')));
-        Ok(py.bool(true))
-    }
-}
-
-struct Reload;
-
-impl Function for Reload {
-    type On = Api;
-    const NAME: &'static CStr = c"reload";
-    const DOC: &'static CStr = c"asks for a reload of the whole server; needs a master";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        this.board.ask(Wish::Reload);
-        Ok(py.bool(true))
-    }
-}
-
-struct Stop;
-
-impl Function for Stop {
-    type On = Api;
-    const NAME: &'static CStr = c"stop";
-    const DOC: &'static CStr = c"stops the server, gracefully";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        this.board.ask(Wish::Stop);
-        Ok(py.bool(true))
-    }
-}
-
-struct TotalRequests;
-
-impl Function for TotalRequests {
-    type On = Api;
-    const NAME: &'static CStr = c"total_requests";
-    const DOC: &'static CStr = c"requests that the whole server has served";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        Ok(py.int(this.board.total() as i64))
-    }
-}
-
-struct RequestId;
-
-impl Function for RequestId {
-    type On = Api;
-    const NAME: &'static CStr = c"request_id";
-    const DOC: &'static CStr = c"requests that this worker has served";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        let count = match this.worker.get() {
-            0 => 0,
-            number => this.board.worker(number - 1).get(worker::REQUESTS),
-        };
-        Ok(py.int(count as i64))
-    }
-}
-
-struct SetUserHarakiri;
-
-impl Function for SetUserHarakiri {
-    type On = Api;
-    const NAME: &'static CStr = c"set_user_harakiri";
-    const DOC: &'static CStr =
-        c"set_user_harakiri(seconds): ends the request that runs if it takes longer; 0: no limit";
-
-    fn call<'py>(py: Py<'py>, _: &Api, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        let [seconds] = args.bind(["seconds"])?;
-        let Some(seconds) = seconds.and_then(Object::as_int) else {
-            return Err(Exception::new(
-                Kind::Type,
-                "set_user_harakiri() takes a number of seconds",
-            ));
-        };
-        let limit_s = match u64::try_from(seconds) {
-            // Rather late than early: whole seconds are compared.
-            Ok(seconds) if seconds > 0 => now_us().div_ceil(1_000_000) + seconds,
-            _ => 0,
-        };
-        // Outside of a request there is nothing to end.
-        limit_own_request(limit_s);
-        Ok(py.none())
-    }
-}
-
-struct Environ;
-
-impl Function for Environ {
-    type On = Api;
-    const NAME: &'static CStr = c"_environ";
-    const DOC: &'static CStr = c"the environ of the request that runs";
-
-    fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        let environ = this.environ.borrow();
-        Ok(environ.as_ref().map_or_else(|| py.none(), |environ| environ.get(py).clone()))
-    }
+fn last<'f>(opt: &'f [(String, Option<String>)], name: &str) -> Option<&'f String> {
+    opt.iter().rev().find(|(known, _)| known == name)?.1.as_ref()
 }

@@ -13,18 +13,36 @@ class Harakiri(BaseException):
     __module__ = "uwsgi"
 
 
-def install(facts, api, decorators):
-    """`facts` become attributes as they are; `api`'s methods become functions."""
+def install(facts, functions, decorators):
+    """`facts` become attributes as they are; the methods of `functions`, too."""
+    global api
+    api = functions
     module = types.ModuleType("uwsgi", "The server's own module, as uWSGI has it.")
     for name, value in facts.items():
         setattr(module, name, value)
     for name in dir(api):
         if not name.startswith("_"):
             setattr(module, name, getattr(api, name))
+    for function in (
+        register_signal,
+        signal_registered,
+        signal,
+        add_timer,
+        add_rb_timer,
+        add_cron,
+        add_file_monitor,
+        accepting,
+        ready,
+        i_am_the_spooler,
+    ):
+        setattr(module, function.__name__, function)
 
     def __getattr__(name):
         if name == "env":
             return api._environ()
+        if name == "magic_table":
+            module.magic_table = magic_table(module)
+            return module.magic_table
         raise AttributeError("module 'uwsgi' has no attribute %r in this version" % name)
 
     module.__getattr__ = __getattr__
@@ -59,6 +77,56 @@ def install(facts, api, decorators):
 
 def after_fork():
     """uWSGI calls `post_fork_hook` once in each worker."""
-    hook = getattr(sys.modules.get("uwsgi"), "post_fork_hook", None)
-    if callable(hook):
-        hook()
+    state["entered"] = True
+    try:
+        hook = getattr(sys.modules.get("uwsgi"), "post_fork_hook", None)
+        if callable(hook):
+            hook()
+    finally:
+        start_thread()
+
+
+def accepting():
+    """uWSGI: says that a worker serves from here on. Here the server knows by itself."""
+
+
+def ready():
+    """Whether all workers have loaded the app."""
+    return all(worker["status"] != b"cheap" for worker in api.workers())
+
+
+def i_am_the_spooler():
+    """Only a spooler's process is one."""
+    return None
+
+
+def magic_table(module):
+    """The variables of configuration files (uWSGI: `%h` and its like) that say something here."""
+    import grp
+    import os
+    import pwd
+    import time
+
+    def name(find, number):
+        try:
+            return find(number)[0]
+        except KeyError:
+            return str(number)
+
+    uid, gid, now = os.getuid(), os.getgid(), time.time()
+    table = {
+        "%": "%",
+        "(": "%(",
+        "[": "\x1b",
+        "G": name(grp.getgrgid, gid),
+        "T": "%d" % (now * 1000000),
+        "U": name(pwd.getpwuid, uid),
+        "V": module.version.decode(),
+        "g": "%d" % gid,
+        "h": module.hostname.decode(),
+        "k": "%d" % os.cpu_count(),
+        "t": "%d" % now,
+        "u": "%d" % uid,
+        "v": os.getcwd(),
+    }
+    return {os.fsencode(key): os.fsencode(value) for key, value in table.items()}

@@ -1,4 +1,4 @@
-"""The decorators that uWSGI ships. Those that need a later feature say so when they are used."""
+"""The decorators that uWSGI ships, but for those of its spooler, mules and farms."""
 
 from functools import partial
 import threading
@@ -68,15 +68,74 @@ class thread(object):
 
 
 class lock(object):
-    """Lets one caller at a time into the function, within one worker."""
+    """Lets one caller at a time of all workers into the function."""
 
     def __init__(self, f):
         self.f = f
-        self._lock = threading.Lock()
 
     def __call__(self, *args, **kwargs):
-        with self._lock:
+        uwsgi.lock()
+        try:
             return self.f(*args, **kwargs)
+        finally:
+            uwsgi.unlock()
 
     def __get__(self, instance, owner):
         return partial(self.__call__, instance)
+
+
+def get_free_signal():
+    for number in range(256):
+        if not uwsgi.signal_registered(number):
+            return number
+    raise Exception("all 256 signals are in use")
+
+
+class signal(object):
+    """Calls the function with the signal's number when it is raised."""
+
+    def __init__(self, num, **kwargs):
+        self.num = num
+        self.target = kwargs.get("target", "")
+
+    def __call__(self, f):
+        uwsgi.register_signal(self.num, self.target, f)
+        return f
+
+
+class _raised(object):
+    """A signal of its own, and somebody who raises it."""
+
+    def __init__(self, *args, **kwargs):
+        self.args = args
+        self.num = kwargs["signum"] if "signum" in kwargs else get_free_signal()
+        self.target = kwargs.get("target", "")
+
+    def __call__(self, f):
+        uwsgi.register_signal(self.num, self.target, f)
+        self.add(self.num, *self.args)
+        return f
+
+
+class timer(_raised):
+    """Calls the function every so many seconds."""
+
+    add = staticmethod(uwsgi.add_timer)
+
+
+class rbtimer(_raised):
+    """Calls the function every so many seconds, as timer does."""
+
+    add = staticmethod(uwsgi.add_rb_timer)
+
+
+class cron(_raised):
+    """Calls the function at a time: minute, hour, day, month, weekday."""
+
+    add = staticmethod(uwsgi.add_cron)
+
+
+class filemon(_raised):
+    """Calls the function when the file has changed."""
+
+    add = staticmethod(uwsgi.add_file_monitor)

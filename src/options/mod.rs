@@ -145,6 +145,8 @@ pub struct Options {
     pub catch_exceptions: bool,
     /// Seconds between looks at the modules' files.
     pub py_autoreload: Option<u64>,
+    /// Locks of `uwsgi.lock()` beside the first.
+    pub locks: usize,
 
     // Limits and recycling
     /// Seconds that one request may take.
@@ -312,6 +314,7 @@ impl Default for Options {
             wsgi_disable_file_wrapper: false,
             catch_exceptions: false,
             py_autoreload: None,
+            locks: 0,
             harakiri: None,
             harakiri_verbose: false,
             max_requests: None,

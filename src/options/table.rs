@@ -3185,8 +3185,9 @@ pub static TABLE: &[Opt] = &[
         names: &["locks"],
         takes: Takes::Count,
         section: Section::Background,
-        status: Status::Later,
-        help: "Make this many locks.",
+        status: Status::Adapted("At most 63; a worker that dies frees its locks."),
+        help: "Make this many locks for uwsgi.lock(), beside the one that is always there.",
+        set: |options, value| Ok(options.locks = value.count()?),
         ..ROW
     },
     Opt {

@@ -188,6 +188,7 @@ fn choose_isolation(
             let handoff = Handoff::new(tiny, Sharing::Threads).map_err(out_of_memory)?;
             let plan = prepare::plan(options, handoff, board, listeners, tie);
             let found = decide(options, embedding, &plan, Memory::Use);
+            board.forget_trial();
             let line = found.verdict.line(geometry.workers);
             if let Some(line) = &line {
                 let before = if found.is_remembered { " (tried before)" } else { "" };

@@ -41,17 +41,18 @@ pub fn plan(
 ) -> Plan {
     let hostname = sys::hostname();
     let (major, minor, patch) = UWSGI_VERSION;
-    let written = |setting: &Setting| match (setting.name.as_str(), &setting.value) {
-        // uWSGI: a variable of the user's own is an option like the others.
-        ("set" | "set-placeholder" | "set-ph", Some(pair)) => match pair.split_once('=') {
-            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-            None => (pair.clone(), None),
-        },
-        (name, value) => (name.to_owned(), value.clone()),
+    // uWSGI: a variable of the user's own is an option like the others.
+    let written = |setting: &Setting| {
+        let variable = match (setting.name.as_str(), &setting.value) {
+            ("set" | "set-placeholder" | "set-ph", Some(pair)) => pair.split_once('='),
+            _ => None,
+        };
+        let variable = variable.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+        std::iter::once((setting.name.clone(), setting.value.clone())).chain(variable)
     };
     // Agents ask for them and complain when they are not there; threads always work here, and a
     // fork always runs Python's hooks.
-    let mut opt: Vec<_> = options.settings.iter().map(written).collect();
+    let mut opt: Vec<_> = options.settings.iter().flat_map(written).collect();
     for name in ["enable-threads", "py-call-uwsgi-fork-hooks"] {
         opt.push((name.to_owned(), None));
     }
@@ -76,6 +77,9 @@ pub fn plan(
             buffer_size: i64::from(options.buffer_size),
             master_pid: tie.map_or(0, |tie| tie.master_pid),
             sockets: listeners.iter().flat_map(Listener::fds).collect(),
+            locks: options.locks,
+            pidfile: options.pidfile.as_ref().map(|path| path.display().to_string()),
+            is_a_reload: tie.is_some_and(|tie| tie.needs_app),
         },
         strict: options.wsgi_strict,
         on_exception: options.recycling.on_exception.clone(),

@@ -9,7 +9,7 @@ use super::workers::Sitter;
 use crate::error::StartError;
 use crate::isolation::{Event, Spawner};
 use crate::log;
-use crate::shared::{core, worker};
+use crate::shared::{Owner, core, worker};
 use crate::sys::{self, Ended};
 use crate::wsgi::Plan;
 
@@ -316,6 +316,14 @@ impl Processes {
     /// Draws the conclusions of a death, after the shards have taken its requests back.
     pub(super) fn respawn(&mut self, plan: &Plan, death: &Death) {
         let (worker, pid) = (death.worker, death.pid);
+        let owner = Owner::new(worker + 1, death.incarnation);
+        let freed = plan.board.locks().bury(owner);
+        if freed > 0 {
+            log::line(format_args!(
+                "worker {} (pid: {pid}) held {freed} lock(s) of uwsgi.lock() when it died: freed",
+                worker + 1,
+            ));
+        }
         let row = plan.board.worker(worker);
         if row.get(worker::READY) == u64::from(death.incarnation) {
             row.set(worker::READY, 0);

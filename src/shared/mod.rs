@@ -8,13 +8,17 @@
 //! asking anybody.
 
 pub mod link;
+mod locks;
 mod mailbox;
+mod signals;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use locks::{LOCKS_MAX, Locks, Owner};
 pub use mailbox::Mailbox;
+pub use signals::Raised;
 
 use crate::sys::{self, Sharing};
 
@@ -118,6 +122,8 @@ impl Row {
 /// The counters of the whole server.
 pub struct Board {
     words: &'static [AtomicU64],
+    /// What workers sleep on: the app's locks, then its signals.
+    bells: &'static [AtomicU32],
     workers: usize,
     threads: usize,
     shards: usize,
@@ -150,7 +156,25 @@ impl Board {
             + workers * (worker::WORDS + threads * core::WORDS)
             + shards * shard::WORDS;
         let words = sys::words_forever(count, Sharing::Processes)?;
-        Ok(Box::leak(Box::new(Board { words, workers, threads, shards })))
+        let bells = LOCKS_MAX + workers * signals::WORDS;
+        let bells = sys::half_words_forever(bells, Sharing::Processes)?;
+        Ok(Box::leak(Box::new(Board { words, bells, workers, threads, shards })))
+    }
+
+    /// The app's locks.
+    pub fn locks(&self) -> Locks {
+        Locks::new(&self.bells[..LOCKS_MAX])
+    }
+
+    /// The app's signals.
+    pub fn signals(&self) -> Raised {
+        Raised::new(&self.bells[LOCKS_MAX..])
+    }
+
+    /// Forgets the locks and signals of a trial of the app.
+    pub fn forget_trial(&self) {
+        self.locks().clear();
+        self.signals().clear();
     }
 
     pub fn workers(&self) -> usize {

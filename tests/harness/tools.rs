@@ -45,27 +45,38 @@ pub fn venv() -> PathBuf {
 
 /// The same environment with what real applications need, from wheels alone.
 pub fn venv_of_real_apps() -> PathBuf {
-    const PACKAGES: &[&str] = &[
-        "sqlalchemy",
-        "psycopg2-binary",
-        "psycopg",
-        "numpy",
-        "pillow",
-        "pydantic",
-        "cryptography",
-        "lxml",
-        "pyyaml",
-        "sentry-sdk",
-        "opentelemetry-sdk",
-    ];
+    venv_with(
+        "complete-real-apps",
+        &[
+            "sqlalchemy",
+            "psycopg2-binary",
+            "psycopg",
+            "numpy",
+            "pillow",
+            "pydantic",
+            "cryptography",
+            "lxml",
+            "pyyaml",
+            "sentry-sdk",
+            "opentelemetry-sdk",
+        ],
+    )
+}
+
+/// The same environment with monitoring agents that ask for uWSGI.
+pub fn venv_of_agents() -> PathBuf {
+    venv_with("complete-agents", &["newrelic", "ddtrace", "sentry-sdk", "prometheus-client"])
+}
+
+fn venv_with(stamp: &str, packages: &[&str]) -> PathBuf {
     let venv = venv();
     static LOCK: Mutex<()> = Mutex::new(());
     let _guard = LOCK.lock().unwrap_or_else(|p| p.into_inner());
     // An environment of an earlier list gets what is missing.
-    let (complete, wanted) = (venv.join("complete-real-apps"), PACKAGES.join(" "));
+    let (complete, wanted) = (venv.join(stamp), packages.join(" "));
     if std::fs::read_to_string(&complete).ok().as_ref() != Some(&wanted) {
         let mut pip = Command::new(venv.join("bin/python"));
-        pip.args(["-m", "pip", "install", "-q", "--only-binary", ":all:"]).args(PACKAGES);
+        pip.args(["-m", "pip", "install", "-q", "--only-binary", ":all:"]).args(packages);
         run(&mut pip);
         std::fs::write(&complete, wanted).unwrap();
     }

@@ -1,0 +1,71 @@
+//! Variables that the app gives to its request's log line: `uwsgi.set_logvar()`.
+//!
+//! A thread serves one request at a time, so they lie in the thread and end with the request.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+
+use super::Api;
+use crate::python::{Args, Exception, Function, Kind, Object, Py};
+
+/// More names than these of one request are not kept.
+const COUNT_MAX: usize = 64;
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+thread_local! {
+    static LOGVARS: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Begins a new request on this thread.
+pub fn forget() {
+    LOGVARS.with_borrow_mut(|all| {
+        if !all.is_empty() {
+            all.clear();
+        }
+    });
+}
+
+fn text(value: Option<&Object<'_>>) -> Result<Vec<u8>, Exception> {
+    let bytes = value.and_then(|value| match value.as_bytes() {
+        Some(bytes) => Some(bytes.to_vec()),
+        None => value.as_utf8().map(|text| text.as_bytes().to_vec()),
+    });
+    bytes.ok_or_else(|| Exception::new(Kind::Type, "names and values of logvars are str or bytes"))
+}
+
+pub(super) struct SetLogvar;
+
+impl Function for SetLogvar {
+    type On = Api;
+    const NAME: &'static CStr = c"set_logvar";
+    const DOC: &'static CStr = c"set_logvar(name, value): keeps it for this request's log line";
+
+    fn call<'py>(py: Py<'py>, _: &Api, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+        let [name, value] = args.bind(["name", "value"])?;
+        let (name, value) = (text(name)?, text(value)?);
+        LOGVARS.with_borrow_mut(|all| match all.iter().position(|(known, _)| *known == name) {
+            Some(at) => all[at].1 = value,
+            None if all.len() < COUNT_MAX => all.push((name, value)),
+            None => {}
+        });
+        Ok(py.none())
+    }
+}
+
+pub(super) struct GetLogvar;
+
+impl Function for GetLogvar {
+    type On = Api;
+    const NAME: &'static CStr = c"get_logvar";
+    const DOC: &'static CStr = c"get_logvar(name): what was set in this request, bytes, or None";
+
+    fn call<'py>(py: Py<'py>, _: &Api, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+        let [name] = args.bind(["name"])?;
+        let name = text(name)?;
+        Ok(LOGVARS.with_borrow(|all| match all.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => py.bytes(value, b""),
+            None => py.none(),
+        }))
+    }
+}
