@@ -3,6 +3,8 @@
 //! This room, `python/` and `handoff/region.rs` are the only places where unsafe code is allowed.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "server")]
+pub mod child;
 pub mod crash;
 mod exec;
 mod process;

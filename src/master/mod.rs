@@ -9,7 +9,11 @@
 //! successor that does not start changes nothing.
 
 mod children;
+mod cron;
+mod daemons;
 mod fifo;
+mod heard;
+mod hooks;
 mod identity;
 mod notify;
 mod origin;
@@ -21,6 +25,8 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use children::{Child, Phase};
+use cron::Crontab;
+use daemons::Daemons;
 use fifo::Fifo;
 use notify::Notify;
 use origin::Origin;
@@ -32,11 +38,11 @@ pub use identity::{send_to_pidfile, settle};
 use crate::error::StartError;
 use crate::listen::{self, Listener};
 use crate::log;
-use crate::options::{Environment, Isolation, Options};
+use crate::options::{Environment, Isolation, Moment, Options};
 use crate::shared::link::{News, Order, Tie};
 use crate::stats::Stats;
 use crate::sys;
-use crate::sys::signals::{self, Signals};
+use crate::sys::signals::Signals;
 
 /// What the master starts, handed in since it knows no shard.
 #[derive(Clone, Copy)]
@@ -85,15 +91,20 @@ pub fn run(
     if let Some(legacy) = legacy {
         return Master::resume(options, origin, role, legacy);
     }
+    hooks::run(&options, Moment::Asap)?;
     let daemon = identity::daemonize(&options)?;
     identity::banner();
     identity::environment(&options)?;
     let mut pidfile = identity::Pidfiles::default();
     pidfile.write(options.pidfile.as_deref())?;
     identity::change_directory(&options)?;
+    hooks::run(&options, Moment::PreJail)?;
+    hooks::run(&options, Moment::InJail)?;
     let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;
     let mut made = Made { listeners, pidfile, options };
+    hooks::run(&made.options, Moment::AsRoot)?;
     identity::privileges(&made.options)?;
+    hooks::run(&made.options, Moment::AsUser)?;
     made.pidfile.write(made.options.pidfile2.as_deref())?;
     if let Some(path) = &made.options.logto2 {
         identity::redirect(path)?;
@@ -110,6 +121,8 @@ pub fn run(
         return code.map(|code| made.end(code));
     }
     let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
+    hooks::run(&master.made.options, Moment::MasterStart)?;
+    hooks::run(&master.made.options, Moment::PreApp)?;
     master.spawn()?;
     let code = master.life()?;
     master.made.end(code)
@@ -125,6 +138,9 @@ struct Made {
 impl Made {
     /// Ends the process.
     fn end(&mut self, code: i32) -> ! {
+        if let Err(error) = hooks::run(&self.options, Moment::AtExit) {
+            log::line(format_args!("{error}"));
+        }
         if self.options.vacuum {
             listen::vacuum(&self.listeners);
             self.pidfile.remove();
@@ -154,6 +170,8 @@ struct Master {
     notify: Notify,
     daemon: identity::Daemon,
     children: Vec<Child>,
+    daemons: Daemons,
+    crontab: Crontab,
     /// When a server process that died gets its successor, and how long the next one would wait.
     restart: Option<Instant>,
     wait: Duration,
@@ -161,6 +179,8 @@ struct Master {
     reload_again: bool,
     ending: Option<Ending>,
     has_served: bool,
+    /// The configuration was read again and nobody serves by it yet.
+    is_renewed: bool,
     binary: Binary,
     /// A module has refused an interpreter while it served: workers are processes from then on.
     isolate: bool,
@@ -181,8 +201,12 @@ impl Master {
         notify: Notify,
         daemon: identity::Daemon,
     ) -> Result<Master, StartError> {
+        let mut heard = HEARD.to_vec();
+        heard.extend(hooks::signals(&made.options).map(|(signal, _)| signal));
+        heard.sort_unstable();
+        heard.dedup();
         let signals =
-            Signals::listen(&HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
+            Signals::listen(&heard).map_err(|e| StartError::new(format!("signals: {e}")))?;
         let fifos = Fifo::open_all(&made.options.master_fifo)?;
         let touches = Touches::new(&made.options);
         Ok(Master {
@@ -196,11 +220,14 @@ impl Master {
             daemon,
             binary: Binary::own(),
             children: Vec::new(),
+            daemons: Daemons::default(),
+            crontab: Crontab::default(),
             restart: None,
             wait: SHORT_LIFE,
             reload_again: false,
             ending: None,
             has_served: false,
+            is_renewed: false,
             isolate: false,
             made,
         })
@@ -208,6 +235,7 @@ impl Master {
 
     /// Keeps a server process running until the end; returns the exit code.
     fn life(&mut self) -> Result<i32, StartError> {
+        self.daemons.renew(&self.made.options.daemons);
         loop {
             self.wait_for_something();
             for signal in self.signals.take() {
@@ -240,51 +268,6 @@ impl Master {
             limit = limit.min(at.saturating_duration_since(Instant::now()));
         }
         sys::poll_readable(&fds, limit.as_millis() as i32 + 1, &mut Vec::new());
-    }
-
-    /// Acts on a signal, as uWSGI's master does, but for TERM: it stops, gracefully.
-    fn hear(&mut self, signal: i32) {
-        match signal {
-            libc::SIGHUP => {
-                log::line(format_args!("...gracefully killing workers..."));
-                self.reload();
-            }
-            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => {
-                let name = signals::name(signal);
-                if self.ending.is_some() && signal == libc::SIGINT {
-                    log::line(format_args!("second SIGINT: leaving at once"));
-                    self.quit();
-                } else {
-                    log::line(format_args!("{name} received: finishing the requests in flight"));
-                    self.stop(0);
-                }
-            }
-            libc::SIGUSR1 | libc::SIGUSR2 => self.order(&Order::Status),
-            _ => {}
-        }
-    }
-
-    /// uWSGI's MasterFIFO.
-    fn command(&mut self, command: u8) {
-        match command {
-            b'r' | b'R' | b'c' | b'w' | b'W' | b'f' => {
-                log::line(format_args!("...gracefully killing workers..."));
-                self.reload();
-            }
-            b'q' => self.stop(0),
-            b'Q' => {
-                self.stop(0);
-                self.quit();
-            }
-            b's' => self.order(&Order::Status),
-            b'P' => self.made.pidfile.renew(),
-            b'\n' | b'\r' | b' ' => {}
-            other => log::line(format_args!(
-                "master-fifo: unknown command '{}' (r reload, q stop, Q stop at once, s status, \
-                 P pidfiles)",
-                other.escape_ascii()
-            )),
-        }
     }
 
     fn order(&self, order: &Order) {
@@ -327,6 +310,7 @@ impl Master {
         let nobody = Signals::listen(&[]).expect("BUG: listening to nothing asks for nothing");
         std::mem::replace(&mut self.signals, nobody).forget();
         sys::restore_signals(before);
+        hooks::run_beside(&self.made.options, Moment::PostFork);
         let Made { options, listeners, .. } = &mut self.made;
         if self.isolate && options.isolation == Isolation::Auto {
             options.isolation = Isolation::Process;
@@ -393,7 +377,11 @@ impl Master {
         if self.ending.is_some() {
             self.children[index].leash.order(&Order::Stop);
         }
+        if self.has_served && std::mem::take(&mut self.is_renewed) {
+            self.daemons.renew(&self.made.options.daemons);
+        }
         self.has_served = true;
+        self.celebrate();
         self.daemon.ready();
         self.notify.ready(&self.status());
         if std::mem::take(&mut self.reload_again) {
@@ -410,6 +398,10 @@ impl Master {
         // All children of ours, and as PID 1 those that others left behind.
         while let Some((pid, how)) = sys::reap() {
             let Some(index) = self.children.iter().position(|child| child.pid == pid) else {
+                if self.daemons.bury(pid, how) == Some(true) {
+                    self.stop(0);
+                }
+                self.crontab.bury(pid);
                 continue;
             };
             let child = self.children.remove(index);
@@ -419,7 +411,8 @@ impl Master {
             }
         }
         match &self.ending {
-            Some(ending) if self.children.is_empty() => Ok(Some(ending.code)),
+            // Requests that run to their end may need them.
+            Some(ending) if self.children.is_empty() && self.daemons.end() => Ok(Some(ending.code)),
             _ => Ok(None),
         }
     }
@@ -427,6 +420,10 @@ impl Master {
     /// Starts and kills what is due.
     fn tend(&mut self) {
         let now = Instant::now();
+        self.daemons.tend();
+        if self.ending.is_none() {
+            self.crontab.tick(&self.made.options.crons);
+        }
         if self.ending.is_none() && self.restart.is_some_and(|at| at <= now) {
             self.restart = None;
             if let Err(error) = self.spawn() {

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::children::{Child, Phase};
 use super::touch::Touches;
-use super::{Master, SHORT_LIFE, WAIT_MAX, identity};
+use super::{Master, SHORT_LIFE, WAIT_MAX, hooks, identity};
 use crate::error::StartError;
 use crate::listen;
 use crate::log;
+use crate::options::Moment;
 use crate::stats::Stats;
 use crate::sys;
 use crate::sys::signals;
@@ -51,6 +52,7 @@ impl Master {
         }
         identity::environment(&options)?;
         identity::change_directory(&options)?;
+        hooks::run(&options, Moment::PreApp)?;
         let mut old = std::mem::take(&mut self.made.listeners);
         let shards = (self.role.shards)(&options);
         let result = listen::bind(&options, shards, &mut old);
@@ -70,6 +72,7 @@ impl Master {
         }
         self.touches = Touches::new(&options);
         self.made.options = options;
+        self.is_renewed = true;
         Ok(())
     }
 

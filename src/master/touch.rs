@@ -1,20 +1,22 @@
-//! Files that are looked at each second: touched, they ask for a reload.
+//! Files that are looked at each second: touched, they ask for a reload or for a deed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::hooks;
 use crate::log;
-use crate::options::Options;
+use crate::options::{Deed, Moment, Options};
 
 /// The files of `touch-reload` and its kin.
 pub struct Touches {
     files: Vec<(PathBuf, Option<Seen>)>,
+    deeds: Vec<(PathBuf, Deed, Option<Seen>)>,
     looked: Instant,
 }
 
 /// What tells one state of a file from the next.
-type Seen = (i64, i64, u64);
+pub type Seen = (i64, i64, u64);
 
 /// uWSGI looks once a second.
 const EVERY: Duration = Duration::from_secs(1);
@@ -31,7 +33,9 @@ impl Touches {
             }
             (path.clone(), seen)
         });
-        Touches { files: files.collect(), looked: Instant::now() }
+        let deeds = options.touch_deeds.iter();
+        let deeds = deeds.map(|(path, deed)| (path.clone(), deed.clone(), look(path))).collect();
+        Touches { files: files.collect(), deeds, looked: Instant::now() }
     }
 
     /// A file that was touched since the last look. As in uWSGI, one that appears or goes is told
@@ -41,6 +45,14 @@ impl Touches {
             return None;
         }
         self.looked = Instant::now();
+        for (path, deed, seen) in &mut self.deeds {
+            let now = look(path);
+            if seen.is_some() && now.is_some() && *seen != now {
+                log::line(format_args!("{} has been touched", path.display()));
+                hooks::perform_beside(deed, Moment::Touched);
+            }
+            *seen = now;
+        }
         let mut touched = None;
         for (path, seen) in &mut self.files {
             let now = look(path);
@@ -57,7 +69,7 @@ impl Touches {
 }
 
 /// mtime and inode: a deployment that renames a new file into place touches it too.
-fn look(path: &Path) -> Option<Seen> {
+pub fn look(path: &Path) -> Option<Seen> {
     let meta = std::fs::metadata(path).ok()?;
     Some((meta.mtime(), meta.mtime_nsec(), meta.ino()))
 }

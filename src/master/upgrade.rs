@@ -195,6 +195,7 @@ impl Master {
             return StartError::new(format!("{}: {error}", self.origin.path().display()));
         }
         // Signals that come meanwhile wait for the new binary's handlers: the mask stays.
+        self.daemons.part();
         let before = sys::hold_signals();
         fds.iter().for_each(|&fd| sys::inherit_on_exec(fd));
         let error = sys::exec(path, &self.origin.args, &env);

@@ -23,7 +23,7 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
         check(setting, opt, value, &mut options.warnings);
         set(setting, opt, value, options)?;
     }
-    options.master |= settings.iter().any(wants_master);
+    options.master |= settings.iter().any(wants_master) || !options.hooks.is_empty();
     unknown_keys(&unknown, options)?;
     if !later.is_empty() {
         options.warnings.push(format!("known, without effect yet: {}", later.join(", ")));
@@ -65,6 +65,8 @@ const WITH_MASTER: &[&str] = &[
     "req-logger",
     "log-master",
     "daemonize2",
+    "attach-control-daemon",
+    "hook-touch",
     "unsubscribe-on-graceful-reload",
     "reload-on-rss",
     "reload-on-as",

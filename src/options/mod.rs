@@ -10,6 +10,7 @@ mod environment;
 mod expand;
 pub mod help;
 mod ini;
+mod life;
 pub mod python;
 mod recycling;
 mod setting;
@@ -19,6 +20,7 @@ mod value;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment};
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
 pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
@@ -51,6 +53,7 @@ pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, S
 pub(crate) mod signal {
     pub const HUP: i32 = 1;
     pub const INT: i32 = 2;
+    pub const TERM: i32 = 15;
 }
 
 /// All that was asked for, with uWSGI's defaults where nothing was said. Frozen after
@@ -191,6 +194,12 @@ pub struct Options {
     /// uWSGI reloads at SIGTERM without this; uwring stops gracefully in both cases.
     pub die_on_term: bool,
     pub touch_reload: Vec<PathBuf>,
+    /// `(file, what to do)` when the file is touched.
+    pub touch_deeds: Vec<(PathBuf, Deed)>,
+    /// In the order written.
+    pub hooks: Vec<Hook>,
+    pub daemons: Vec<Daemon>,
+    pub crons: Vec<Cron>,
     pub exit_on_reload: bool,
     pub master_fifo: Vec<PathBuf>,
     /// Unknown keys of ini files are errors.
@@ -256,6 +265,15 @@ pub struct Options {
 }
 
 impl Options {
+    fn hook(&mut self, moment: Moment, deed: Deed) {
+        self.hooks.push(Hook { moment, deed });
+    }
+
+    /// A command at a moment; its failure ends a start.
+    fn exec(&mut self, moment: Moment, command: &str) {
+        self.hook(moment, Deed::Exec(command.trim().to_owned(), Failure::Ends));
+    }
+
     /// The last setting of an option, whichever of its names was written; for messages.
     pub fn written(&self, name: &str) -> Option<&Setting> {
         let (_, opt) = table::find(name)?;
@@ -340,6 +358,10 @@ impl Default for Options {
             daemonize2: None,
             die_on_term: false,
             touch_reload: Vec::new(),
+            touch_deeds: Vec::new(),
+            hooks: Vec::new(),
+            daemons: Vec::new(),
+            crons: Vec::new(),
             exit_on_reload: false,
             master_fifo: Vec::new(),
             strict: false,

@@ -8,6 +8,7 @@
 #![allow(clippy::needless_update)]
 
 use super::Options;
+use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::recycling::Algorithm;
 use super::signal;
 use super::value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
@@ -2179,15 +2180,19 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &[
-            "touch-exec",
-            "touch-signal",
-            "fs-signal",
-            "signal",
-            "ping",
-            "ping-timeout",
-            "heartbeat",
-        ],
+        names: &["touch-exec"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Run a command when a file is touched: FILE COMMAND.",
+        set: |options, value| {
+            let (path, command) = life::touch(value.text()?)?;
+            let deed = Deed::Exec(command.to_owned(), Failure::Passes);
+            Ok(options.touch_deeds.push((path, deed)))
+        },
+        ..ROW
+    },
+    Opt {
+        names: &["touch-signal", "fs-signal", "signal", "ping", "ping-timeout", "heartbeat"],
         takes: Takes::Text,
         section: Section::Life,
         status: Status::Later,
@@ -2285,33 +2290,127 @@ pub static TABLE: &[Opt] = &[
         names: &["hook-master-start"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Later,
-        help: "Do this when the master starts.",
+        status: Status::Adapted("Without uWSGI's handlers for C code and file systems."),
+        help: "Do this when the master starts, like unix_signal:15 gracefully_kill_them_all.",
+        set: |options, value| Ok(options.hook(Moment::MasterStart, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-asap"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Do this before anything else.",
+        set: |options, value| Ok(options.hook(Moment::Asap, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-pre-jail"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Do this before the sockets are bound.",
+        set: |options, value| Ok(options.hook(Moment::PreJail, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-in-jail"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Do this before the sockets are bound.",
+        set: |options, value| Ok(options.hook(Moment::InJail, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-as-root"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Once, after the sockets are bound."),
+        help: "Do this before privileges are dropped.",
+        set: |options, value| Ok(options.hook(Moment::AsRoot, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-as-user"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Once."),
+        help: "Do this after privileges are dropped.",
+        set: |options, value| Ok(options.hook(Moment::AsUser, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-pre-app"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("By the master, before each start of a server process."),
+        help: "Do this before the app is loaded.",
+        set: |options, value| Ok(options.hook(Moment::PreApp, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-post-app"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("By the master, once the app is served."),
+        help: "Do this after the app was loaded.",
+        set: |options, value| Ok(options.hook(Moment::PostApp, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-post-fork"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Once in each server process, before the app is loaded."),
+        help: "Do this after the fork.",
+        set: |options, value| Ok(options.hook(Moment::PostFork, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-as-user-atexit"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Do this at the end.",
+        set: |options, value| Ok(options.hook(Moment::AtExit, life::deed(value.text()?)?)),
         ..ROW
     },
     Opt {
         names: &[
-            "hook-asap",
-            "hook-pre-app",
-            "hook-post-app",
-            "hook-as-root",
-            "hook-as-user",
-            "hook-post-fork",
             "hook-accepting",
-            "hook-accepting1",
             "hook-accepting-once",
+            "hook-accepting1",
             "hook-accepting1-once",
-            "hook-as-user-atexit",
-            "hook-as-gateway",
-            "hook-touch",
-            "hook-pre-jail",
-            "hook-post-jail",
-            "hook-in-jail",
         ],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Later,
-        help: "Do this at that moment of the server's life.",
+        status: Status::Adapted("By the master, once for all workers."),
+        help: "Do this once requests are served.",
+        set: |options, value| Ok(options.hook(Moment::Accepting, life::deed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["hook-touch"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Do this when a file is touched: FILE handler:argument.",
+        set: |options, value| {
+            let (path, deed) = life::touch(value.text()?)?;
+            Ok(options.touch_deeds.push((path, life::deed(deed)?)))
+        },
+        ..ROW
+    },
+    Opt {
+        names: &["hook-post-jail", "exec-post-jail"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Ignored("There is no jail, and without one uWSGI does not do it either."),
+        help: "Do this after entering a jail.",
+        ..ROW
+    },
+    Opt {
+        names: &["hook-as-gateway"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Ignored("There are no gateways."),
+        help: "Do this in each gateway.",
         ..ROW
     },
     Opt {
@@ -2377,21 +2476,71 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &[
-            "exec-asap",
-            "exec-pre-app",
-            "exec-post-app",
-            "exec-as-root",
-            "exec-as-user",
-            "exec-as-user-atexit",
-            "exec-pre-jail",
-            "exec-post-jail",
-            "exec-in-jail",
-        ],
+        names: &["exec-asap"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Later,
-        help: "Run this command at that moment of the server's life.",
+        help: "Run this command before anything else.",
+        set: |options, value| Ok(options.exec(Moment::Asap, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-pre-jail"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Run this command before the sockets are bound.",
+        set: |options, value| Ok(options.exec(Moment::PreJail, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-in-jail"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Run this command before the sockets are bound.",
+        set: |options, value| Ok(options.exec(Moment::InJail, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-as-root"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Once, after the sockets are bound."),
+        help: "Run this command before privileges are dropped.",
+        set: |options, value| Ok(options.exec(Moment::AsRoot, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-as-user"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Once."),
+        help: "Run this command after privileges are dropped.",
+        set: |options, value| Ok(options.exec(Moment::AsUser, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-pre-app"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Before each start of a server process."),
+        help: "Run this command before the app is loaded; if it fails, nothing starts.",
+        set: |options, value| Ok(options.exec(Moment::PreApp, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-post-app"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Adapted("Once the app is served."),
+        help: "Run this command after the app was loaded.",
+        set: |options, value| Ok(options.exec(Moment::PostApp, value.text()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["exec-as-user-atexit"],
+        takes: Takes::Text,
+        section: Section::Life,
+        help: "Run this command at the end.",
+        set: |options, value| Ok(options.exec(Moment::AtExit, value.text()?)),
         ..ROW
     },
     Opt {
@@ -2978,18 +3127,47 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &[
-            "attach-daemon",
-            "attach-daemon2",
-            "smart-attach-daemon",
-            "smart-attach-daemon2",
-            "legacy-attach-daemon",
-            "attach-control-daemon",
-        ],
+        names: &["attach-daemon", "legacy-attach-daemon"],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
-        help: "Run this command beside the server.",
+        status: Status::Adapted("At the end it is stopped after the last request."),
+        help: "Run this command beside the server, and again when it ends.",
+        set: |options, value| Ok(options.daemons.push(Daemon::new(value.text()?))),
+        ..ROW
+    },
+    Opt {
+        names: &["attach-control-daemon"],
+        takes: Takes::Text,
+        section: Section::Background,
+        help: "Run this command beside the server, which ends with it.",
+        set: |options, value| {
+            Ok(options.daemons.push(Daemon { control: true, ..Daemon::new(value.text()?) }))
+        },
+        ..ROW
+    },
+    Opt {
+        names: &["attach-daemon2"],
+        takes: Takes::Text,
+        section: Section::Background,
+        status: Status::Adapted("The key freq has no effect: the wait between two tries grows."),
+        help: "Run a command beside the server: cmd=..,pidfile=..,stopsignal=..",
+        set: |options, value| Ok(options.daemons.push(Daemon::keyed(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["smart-attach-daemon"],
+        takes: Takes::Text,
+        section: Section::Background,
+        help: "Start a command that goes to the background, unless its pidfile's process lives.",
+        set: |options, value| Ok(options.daemons.push(Daemon::smart(value.text()?, true)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["smart-attach-daemon2"],
+        takes: Takes::Text,
+        section: Section::Background,
+        help: "Start a command that stays in the foreground, unless its pidfile's process lives.",
+        set: |options, value| Ok(options.daemons.push(Daemon::smart(value.text()?, false)?)),
         ..ROW
     },
     Opt {
@@ -3000,11 +3178,27 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["cron", "unique-cron", "cron2"],
+        names: &["cron"],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
-        help: "Run this command at these times.",
+        help: "Run a command at times: minute hour day month weekday command.",
+        set: |options, value| Ok(options.crons.push(Cron::five(value.text()?, false)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["unique-cron"],
+        takes: Takes::Text,
+        section: Section::Background,
+        help: "The same, but not while the last one still runs.",
+        set: |options, value| Ok(options.crons.push(Cron::five(value.text()?, true)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["cron2"],
+        takes: Takes::Text,
+        section: Section::Background,
+        help: "Run a command at times: minute=..,hour=..,unique=1,harakiri=.. command.",
+        set: |options, value| Ok(options.crons.push(Cron::keyed(value.text()?)?)),
         ..ROW
     },
     Opt {

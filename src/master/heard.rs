@@ -1,0 +1,56 @@
+//! What people ask of the master: by signals, and by letters in the MasterFIFO.
+
+use super::Master;
+use crate::log;
+use crate::shared::link::Order;
+use crate::sys::signals;
+
+impl Master {
+    /// Acts on a signal, as uWSGI's master does, but for TERM: it stops, gracefully.
+    pub(super) fn hear(&mut self, signal: i32) {
+        if self.obey_hook(signal) {
+            return;
+        }
+        match signal {
+            libc::SIGHUP => {
+                log::line(format_args!("...gracefully killing workers..."));
+                self.reload();
+            }
+            libc::SIGTERM | libc::SIGINT | libc::SIGQUIT => {
+                let name = signals::name(signal);
+                if self.ending.is_some() && signal == libc::SIGINT {
+                    log::line(format_args!("second SIGINT: leaving at once"));
+                    self.quit();
+                } else {
+                    log::line(format_args!("{name} received: finishing the requests in flight"));
+                    self.stop(0);
+                }
+            }
+            libc::SIGUSR1 | libc::SIGUSR2 => self.order(&Order::Status),
+            _ => {}
+        }
+    }
+
+    /// uWSGI's MasterFIFO.
+    pub(super) fn command(&mut self, command: u8) {
+        match command {
+            b'r' | b'R' | b'c' | b'w' | b'W' | b'f' => {
+                log::line(format_args!("...gracefully killing workers..."));
+                self.reload();
+            }
+            b'q' => self.stop(0),
+            b'Q' => {
+                self.stop(0);
+                self.quit();
+            }
+            b's' => self.order(&Order::Status),
+            b'P' => self.made.pidfile.renew(),
+            b'\n' | b'\r' | b' ' => {}
+            other => log::line(format_args!(
+                "master-fifo: unknown command '{}' (r reload, q stop, Q stop at once, s status, \
+                 P pidfiles)",
+                other.escape_ascii()
+            )),
+        }
+    }
+}
