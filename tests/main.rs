@@ -21,6 +21,7 @@ mod harakiri;
 mod hooks;
 mod house;
 mod http;
+mod identity;
 mod ini;
 mod isolation;
 mod isolation_auto;

@@ -95,6 +95,7 @@ impl Spawner {
         match sys::fork().map_err(|error| format!("fork(): {error}"))? {
             Fork::Child => {
                 drop(ours);
+                sys::title::become_role("spawner");
                 sys::die_with_parent(parent, libc::SIGKILL);
                 private.iter().for_each(|&fd| sys::close(fd));
                 sys::defuse(&[
@@ -257,6 +258,7 @@ fn work(
     incarnation: u32,
     loaded: Option<Loaded>,
 ) -> ! {
+    sys::title::become_role(&format!("worker {}", index + 1));
     plan.handoff.region.keep_from_children();
     if let Some(limit) = plan.limit_as {
         let bytes = limit.saturating_add(plan.handoff.region.bytes() as u64);

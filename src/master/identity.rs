@@ -11,6 +11,34 @@ use crate::log;
 use crate::options::{Options, UWSGI_VERSION};
 use crate::sys;
 
+/// Gives this process its title, if titles are wanted. While it has one thread.
+pub fn title(options: &Options, role: &str) {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    sys::title::prepare(sys::title::Form {
+        auto: options.auto_procname,
+        name: options.procname.clone(),
+        master: options.procname_master.clone(),
+        prefix: text(&options.procname_prefix),
+        append: text(&options.procname_append),
+    });
+    sys::title::become_role(role);
+}
+
+/// Limits that the kernel keeps for this process and its children.
+///
+/// # Errors
+/// The kernel's.
+pub fn limits(options: &Options) -> Result<(), StartError> {
+    let failed = |what: &str, error| StartError::new(format!("{what}: {error}"));
+    if let Some(count) = options.limit_nproc {
+        sys::limit_processes(count).map_err(|error| failed("limit-nproc", error))?;
+    }
+    if let Some(count) = options.max_fd {
+        sys::limit_files(count).map_err(|error| failed("max-fd", error))?;
+    }
+    Ok(())
+}
+
 /// The first lines of the log.
 pub fn banner() {
     log::line(format_args!(
@@ -96,15 +124,24 @@ pub fn send_to_pidfile(path: &Path, signal: i32) -> Result<(), StartError> {
     // Held open, the number cannot become another process's between the look and the signal.
     let _held = sys::pidfd_open(pid)
         .map_err(|_| failed(format!("process {pid} does not run any more: nothing was sent")))?;
-    let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-    let name = exe.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if !exe.as_os_str().is_empty() && !name.contains("uwring") && !name.contains("uwsgi") {
+    let name = program(pid);
+    if !name.is_empty() && !is_server(&name) {
         return Err(failed(format!(
             "process {pid} is {name} and no server of this kind: nothing was sent"
         )));
     }
     sys::kill(pid, signal);
     Ok(())
+}
+
+/// The name of the file that a process executes; empty if it is gone or another user's.
+fn program(pid: i32) -> String {
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    exe.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn is_server(name: &str) -> bool {
+    name.contains("uwring") || name.contains("uwsgi")
 }
 
 /// What a server does to itself before it loads the app, for what looks and serves nothing: what is
@@ -223,6 +260,24 @@ impl Pidfiles {
     /// Those that the binary before has written.
     pub fn resumed(paths: Vec<PathBuf>) -> Pidfiles {
         Pidfiles(paths)
+    }
+
+    /// The same, unless the file names a server that runs (uWSGI: `safe-pidfile`).
+    ///
+    /// # Errors
+    /// As above, and the number of that server.
+    pub fn write_safely(&mut self, path: Option<&Path>) -> Result<(), StartError> {
+        let Some(path) = path else { return Ok(()) };
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let before = text.trim().parse::<i32>().ok();
+        let before = before.filter(|&pid| pid > 1 && pid as u32 != std::process::id());
+        if let Some(pid) = before.filter(|&pid| is_server(&program(pid))) {
+            let shown = shown(path);
+            return Err(StartError::new(format!(
+                "safe-pidfile {shown}: the server {pid} that it names still runs"
+            )));
+        }
+        self.write(Some(path))
     }
 
     /// Writes them once more (uWSGI: MasterFIFO's `P`).

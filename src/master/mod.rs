@@ -95,24 +95,28 @@ pub fn run(
     let daemon = identity::daemonize(&options)?;
     identity::banner();
     identity::environment(&options)?;
+    let has_master = options.master || std::process::id() == 1;
+    identity::title(&options, if has_master { "master" } else { "server" });
     let mut pidfile = identity::Pidfiles::default();
     pidfile.write(options.pidfile.as_deref())?;
+    pidfile.write_safely(options.safe_pidfile.as_deref())?;
     identity::change_directory(&options)?;
     hooks::run(&options, Moment::PreJail)?;
     hooks::run(&options, Moment::InJail)?;
     let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;
     let mut made = Made { listeners, pidfile, options };
     hooks::run(&made.options, Moment::AsRoot)?;
+    identity::limits(&made.options)?;
     identity::privileges(&made.options)?;
     hooks::run(&made.options, Moment::AsUser)?;
     made.pidfile.write(made.options.pidfile2.as_deref())?;
+    made.pidfile.write_safely(made.options.safe_pidfile2.as_deref())?;
     if let Some(path) = &made.options.logto2 {
         identity::redirect(path)?;
     }
     let stats = Stats::bind(&made.options)?;
     let notify = Notify::from_env(&origin.env);
-    let is_init = std::process::id() == 1;
-    if !made.options.master && !is_init {
+    if !has_master {
         log::line(format_args!(
             "*** WARNING: you are running uWSGI without its master process manager ***"
         ));
@@ -310,6 +314,7 @@ impl Master {
         let nobody = Signals::listen(&[]).expect("BUG: listening to nothing asks for nothing");
         std::mem::replace(&mut self.signals, nobody).forget();
         sys::restore_signals(before);
+        sys::title::become_role("server");
         hooks::run_beside(&self.made.options, Moment::PostFork);
         let Made { options, listeners, .. } = &mut self.made;
         if self.isolate && options.isolation == Isolation::Auto {

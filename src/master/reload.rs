@@ -51,6 +51,7 @@ impl Master {
             log::line(format_args!("uwring: warning: {warning}"));
         }
         identity::environment(&options)?;
+        identity::title(&options, "master");
         identity::change_directory(&options)?;
         hooks::run(&options, Moment::PreApp)?;
         let mut old = std::mem::take(&mut self.made.listeners);

@@ -119,6 +119,7 @@ impl Master {
     ) -> Result<i32, StartError> {
         identity::banner();
         identity::environment(&options)?;
+        identity::title(&options, "master");
         identity::change_directory(&options)?;
         let mut old = legacy.listeners;
         let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;

@@ -187,6 +187,13 @@ pub struct Options {
     pub pidfile: Option<PathBuf>,
     /// Written after privileges are dropped.
     pub pidfile2: Option<PathBuf>,
+    /// The same, but a server that runs keeps its file.
+    pub safe_pidfile: Option<PathBuf>,
+    pub safe_pidfile2: Option<PathBuf>,
+    /// Processes and threads of the user.
+    pub limit_nproc: Option<u64>,
+    /// Open files of each process.
+    pub max_fd: Option<u64>,
     /// The log file of a server in the background.
     pub daemonize: Option<PathBuf>,
     /// The same, and whoever started it waits until the app is loaded.
@@ -354,6 +361,10 @@ impl Default for Options {
             procname_master: None,
             pidfile: None,
             pidfile2: None,
+            safe_pidfile: None,
+            safe_pidfile2: None,
+            limit_nproc: None,
+            max_fd: None,
             daemonize: None,
             daemonize2: None,
             die_on_term: false,

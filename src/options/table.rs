@@ -638,8 +638,8 @@ pub static TABLE: &[Opt] = &[
         names: &["max-fd"],
         takes: Takes::Count,
         section: Section::Sockets,
-        status: Status::Later,
         help: "Set the limit of open files.",
+        set: |options, value| Ok(options.max_fd = Some(value.number("a number")?)),
         ..ROW
     },
     Opt {
@@ -1857,8 +1857,8 @@ pub static TABLE: &[Opt] = &[
         names: &["limit-nproc"],
         takes: Takes::Count,
         section: Section::Limits,
-        status: Status::Later,
         help: "Limit the number of processes.",
+        set: |options, value| Ok(options.limit_nproc = Some(value.number("a number")?)),
         ..ROW
     },
     Opt {
@@ -1958,7 +1958,9 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["auto-procname"],
         section: Section::Identity,
-        status: Status::Later,
+        status: Status::Adapted(
+            "The names are master, server, spawner and worker N; threads have names always.",
+        ),
         help: "Name processes by their role.",
         set: |options, value| Ok(options.auto_procname = value.flag()),
         ..ROW
@@ -1967,7 +1969,6 @@ pub static TABLE: &[Opt] = &[
         names: &["procname"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
         help: "Name processes so.",
         set: |options, value| Ok(options.procname = Some(value.string()?)),
         ..ROW
@@ -1976,7 +1977,6 @@ pub static TABLE: &[Opt] = &[
         names: &["procname-prefix"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
         help: "Put this before the names of processes.",
         set: |options, value| Ok(options.procname_prefix = Some(value.string()?)),
         ..ROW
@@ -1985,7 +1985,6 @@ pub static TABLE: &[Opt] = &[
         names: &["procname-prefix-spaced"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
         help: "Put this and a blank before the names of processes.",
         set: |options, value| Ok(options.procname_prefix = Some(format!("{} ", value.text()?))),
         ..ROW
@@ -1994,7 +1993,6 @@ pub static TABLE: &[Opt] = &[
         names: &["procname-append"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
         help: "Put this behind the names of processes.",
         set: |options, value| Ok(options.procname_append = Some(value.string()?)),
         ..ROW
@@ -2003,7 +2001,6 @@ pub static TABLE: &[Opt] = &[
         names: &["procname-master"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
         help: "Name the master so.",
         set: |options, value| Ok(options.procname_master = Some(value.string()?)),
         ..ROW
@@ -2027,7 +2024,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["pidfile", "safe-pidfile"],
+        names: &["pidfile"],
         takes: Takes::Path,
         section: Section::Identity,
         help: "Write the pid here before privileges are dropped.",
@@ -2035,11 +2032,29 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["pidfile2", "safe-pidfile2"],
+        names: &["safe-pidfile"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        status: Status::Adapted("It does not start while the file names a server that runs."),
+        help: "Write the pid here, unless a server that runs did.",
+        set: |options, value| Ok(options.safe_pidfile = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["pidfile2"],
         takes: Takes::Path,
         section: Section::Identity,
         help: "Write the pid here after privileges are dropped.",
         set: |options, value| Ok(options.pidfile2 = Some(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["safe-pidfile2"],
+        takes: Takes::Path,
+        section: Section::Identity,
+        status: Status::Adapted("It does not start while the file names a server that runs."),
+        help: "Write the pid here, unless a server that runs did.",
+        set: |options, value| Ok(options.safe_pidfile2 = Some(value.path()?)),
         ..ROW
     },
     Opt {

@@ -48,6 +48,26 @@ pub fn limit_address_space(bytes: u64) -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::As, limit)?)
 }
 
+/// Limits the processes and threads of this user.
+///
+/// # Errors
+/// The kernel's (above the hard limit).
+pub fn limit_processes(count: u64) -> io::Result<()> {
+    let limit = Rlimit { current: Some(count), maximum: Some(count) };
+    Ok(rustix::process::setrlimit(Resource::Nproc, limit)?)
+}
+
+/// Limits the open files of this process.
+///
+/// # Errors
+/// The kernel's (above the hard limit).
+pub fn limit_files(count: u64) -> io::Result<()> {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let maximum = maximum.map_or(count, |most| most.max(count));
+    let limit = Rlimit { current: Some(count), maximum: Some(maximum) };
+    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+}
+
 /// Whether the process has a handler for `signal`, as /proc tells.
 pub fn catches(pid: i32, signal: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

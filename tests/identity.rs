@@ -1,0 +1,99 @@
+//! What the server's processes are called, the pidfile that is kept, and limits.
+
+use std::path::Path;
+
+use crate::harness::process::Process;
+use crate::harness::server::command;
+use crate::harness::{Mode, Server, app, eventually, for_each_mode, scratch};
+
+/// The number, title and short name of a process and all below it.
+fn titles(pid: u32) -> Vec<(u32, String, String)> {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
+    let title = read("cmdline").unwrap_or_default().trim_end_matches('\0').replace('\0', " ");
+    let mut all = vec![(pid, title, read("comm").unwrap_or_default().trim().to_owned())];
+    let children = read(&format!("task/{pid}/children")).unwrap_or_default();
+    for child in children.split_ascii_whitespace() {
+        all.extend(titles(child.parse().unwrap()));
+    }
+    all
+}
+
+#[test]
+fn processes_have_the_titles_of_their_roles() {
+    for_each_mode(|mode| {
+        // The titles, `%` for the role, and the master's.
+        for (options, title, boss) in [
+            (&["--auto-procname"][..], "uWSGI %", "uWSGI %"),
+            (
+                &["--procname-prefix-spaced", "a name", "--procname-append", "!"],
+                "a name uWSGI %!",
+                "a name uWSGI %!",
+            ),
+            (&["--procname", "shop"], "shop", "shop"),
+            (&["--procname-master", "boss"], "uWSGI %", "boss"),
+        ] {
+            let mut args = vec!["--master", "--processes", "2"];
+            args.extend_from_slice(options);
+            let server = Server::http(mode, "evaluates", &args);
+            let roles: &[&str] = match mode.is_process() {
+                true => &["master", "server", "spawner", "worker 1", "worker 2"],
+                false => &["master", "server"],
+            };
+            let expected = roles.iter().map(|role| match *role {
+                "master" => boss.replace('%', role),
+                _ => title.replace('%', role),
+            });
+            let expected: Vec<String> = expected.collect();
+            eventually("the titles", || {
+                let found = titles(server.pid());
+                let mut all: Vec<_> = found.iter().map(|(_, title, _)| title.clone()).collect();
+                all[3.min(roles.len())..].sort();
+                all == expected
+            });
+            for (_, title, short) in titles(server.pid()) {
+                assert_eq!(short, title[..title.len().min(15)].trim_end(), "the kernel's name");
+            }
+            // The environment has moved and is the same.
+            let path = server.get("/?os.environ[%27PATH%27]").json();
+            assert_eq!(path.as_str(), std::env::var("PATH").ok().as_deref());
+        }
+    });
+}
+
+#[test]
+fn an_app_names_its_worker() {
+    let server = Server::http(Mode::ANY, "evaluates", &["--master"]);
+    server.get("/?uwsgi.setprocname(%27my%20worker%27)");
+    let found = titles(server.pid());
+    assert!(found.iter().any(|(_, title, _)| title == "my worker"), "{found:?}");
+}
+
+#[test]
+fn a_safe_pidfile_is_that_of_a_server_that_runs() {
+    let directory = scratch();
+    let pidfile = directory.path().join("pid").display().to_string();
+    std::fs::write(&pidfile, "999999999").unwrap();
+    let mut server = Server::http(Mode::ANY, "hello", &["--safe-pidfile", &pidfile, "--vacuum"]);
+    let pid = server.pid().to_string();
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), pid);
+    let mut second = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &app("hello")]);
+    second.args(["--safe-pidfile", &pidfile]);
+    let (code, log) = Process::start(second).finish();
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains(&format!("the server {pid} that it names still runs")), "{log}");
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), pid);
+    assert_eq!(server.stop(libc::SIGTERM), 0);
+    assert!(!Path::new(&pidfile).exists());
+}
+
+#[test]
+fn limits_are_the_kernels() {
+    let more = ["--max-fd", "512", "--limit-nproc", "9999"];
+    let server = Server::http(Mode::ANY, "hello", &more);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let soft = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_ascii_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!((soft("Max open files"), soft("Max processes")), ("512".into(), "9999".into()));
+}
