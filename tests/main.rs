@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod autoreload;
 mod cheaper;
 mod chunked;
 mod clients;

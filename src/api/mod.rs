@@ -26,6 +26,7 @@ use crate::shared::{Board, LOCKS_MAX, worker};
 
 const SOURCE: &str = concat!(include_str!("uwsgi.py"), "\0");
 const SIGNALS: &str = concat!(include_str!("signals.py"), "\0");
+const AUTORELOAD: &str = concat!(include_str!("autoreload.py"), "\0");
 const DECORATORS: &str = include_str!("uwsgidecorators.py");
 
 /// What the module says of the server.
@@ -45,6 +46,17 @@ pub struct Facts {
     pub pidfile: Option<String>,
     /// Another server process served when this one began.
     pub is_a_reload: bool,
+    pub autoreload: Option<Autoreload>,
+}
+
+/// uWSGI: `py-autoreload`.
+#[derive(Debug, Clone, Default)]
+pub struct Autoreload {
+    pub seconds: u64,
+    /// Names of modules that are not looked at.
+    pub ignored: Vec<String>,
+    /// The file that holds the app, if it was named by one.
+    pub file: Option<String>,
 }
 
 /// The Rust side of the module's functions, one for each interpreter.
@@ -63,6 +75,7 @@ pub struct Api {
 pub struct Module {
     namespace: Kept,
     harakiri: Kept,
+    autoreload: Option<Autoreload>,
     api: crate::python::KeptNative<Api>,
 }
 
@@ -79,6 +92,11 @@ impl Module {
         py.run_module(source, c"uwring/uwsgi.py", &namespace)?;
         let source = CStr::from_bytes_with_nul(SIGNALS.as_bytes()).expect("it has no NUL");
         py.run_module(source, c"uwring/signals.py", &namespace)?;
+        let autoreload = facts.autoreload.clone().filter(|autoreload| autoreload.seconds > 0);
+        if autoreload.is_some() {
+            let source = CStr::from_bytes_with_nul(AUTORELOAD.as_bytes()).expect("it has no NUL");
+            py.run_module(source, c"uwring/autoreload.py", &namespace)?;
+        }
         let methods = vec![
             Type::method::<WorkerId>(),
             Type::method::<MasterPid>(),
@@ -118,8 +136,12 @@ impl Module {
         );
         let harakiri = namespace.get(&py.str("Harakiri"));
         let harakiri = harakiri.expect("uwsgi.py defines Harakiri").keep();
-        let module =
-            Module { namespace: namespace.into_object().keep(), harakiri, api: api.keep() };
+        let module = Module {
+            namespace: namespace.into_object().keep(),
+            harakiri,
+            autoreload,
+            api: api.keep(),
+        };
         let values = values(py, facts);
         let decorators = py.str(DECORATORS);
         module.call(py, "install", [values.as_object(), module.api.object(py), &decorators])?;
@@ -148,6 +170,14 @@ impl Module {
         api.worker.set(worker);
         let row = api.board.worker(worker - 1);
         api.incarnation.set(row.get(worker::INCARNATION) as u32);
+        if let Some(Autoreload { seconds, ignored, file }) = &self.autoreload
+            && worker == 1
+        {
+            let seconds = py.int(i64::try_from(*seconds).unwrap_or(i64::MAX));
+            let ignored: Vec<_> = ignored.iter().map(|name| py.str(name)).collect();
+            let file = file.as_ref().map_or_else(|| py.none(), |file| py.fs_str(file.as_bytes()));
+            self.call(py, "start_autoreload", [&seconds, &py.list(&ignored), &file])?;
+        }
         self.call(py, "after_fork", [])
     }
 

@@ -148,6 +148,8 @@ pub struct Options {
     pub catch_exceptions: bool,
     /// Seconds between looks at the modules' files.
     pub py_autoreload: Option<u64>,
+    /// Modules whose files are not looked at.
+    pub py_autoreload_ignore: Vec<String>,
     /// Locks of `uwsgi.lock()` beside the first.
     pub locks: usize,
 
@@ -339,6 +341,7 @@ impl Default for Options {
             wsgi_disable_file_wrapper: false,
             catch_exceptions: false,
             py_autoreload: None,
+            py_autoreload_ignore: Vec::new(),
             locks: 0,
             harakiri: None,
             harakiri_verbose: false,

@@ -1527,7 +1527,9 @@ pub static TABLE: &[Opt] = &[
         names: &["py-autoreload", "py-auto-reload", "python-autoreload", "python-auto-reload"],
         takes: Takes::Seconds,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Adapted(
+            "New files beside the app's modules count too; the old code serves until the new one loads.",
+        ),
         help: "Look for changed modules this often and reload.",
         set: |options, value| Ok(options.py_autoreload = Some(value.seconds()?)),
         ..ROW
@@ -1536,8 +1538,8 @@ pub static TABLE: &[Opt] = &[
         names: &["py-auto-reload-ignore"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
         help: "Do not look at this module.",
+        set: |options, value| Ok(options.py_autoreload_ignore.push(value.string()?)),
         ..ROW
     },
     Opt {

@@ -10,7 +10,7 @@ use crate::shared::link::Tie;
 use crate::shared::{Board, worker};
 use crate::stats::{SocketFacts, Source};
 use crate::sys;
-use crate::wsgi::{Facts, Fixed, Place, Plan};
+use crate::wsgi::{Autoreload, Facts, Fixed, Place, Plan};
 
 /// How Python is started.
 pub fn embedding(options: &Options) -> Embedding {
@@ -80,6 +80,11 @@ pub fn plan(
             locks: options.locks,
             pidfile: options.pidfile.as_ref().map(|path| path.display().to_string()),
             is_a_reload: tie.is_some_and(|tie| tie.needs_app),
+            autoreload: options.py_autoreload.map(|seconds| Autoreload {
+                seconds,
+                ignored: options.py_autoreload_ignore.clone(),
+                file: options.wsgi_file.as_ref().map(|file| file.display().to_string()),
+            }),
         },
         strict: options.wsgi_strict,
         on_exception: options.recycling.on_exception.clone(),

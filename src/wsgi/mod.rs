@@ -15,7 +15,7 @@ mod reply;
 mod template;
 mod worker;
 
-pub use crate::api::Facts;
+pub use crate::api::{Autoreload, Facts};
 pub use app::{Boot, LoadError, Place};
 #[doc(hidden)] // For benches/python.rs.
 pub use call::Local;
