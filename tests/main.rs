@@ -24,6 +24,7 @@ mod house;
 mod http;
 mod identity;
 mod ini;
+mod init;
 mod isolation;
 mod isolation_auto;
 mod keepalive;
