@@ -113,8 +113,9 @@ fn a_daemon_with_a_pidfile_outlives_reload_and_stop() {
         std::fs::read_to_string(&pidfile).is_ok_and(|text| text.trim() == pid)
     });
     let forked = || std::fs::read_to_string(&forks).unwrap_or_default().trim().to_owned();
-    server.log.line(&format!("(pid: {})", forked()));
+    let found = server.log.line("found valid/active pidfile for \"setsid");
     let sleeper = forked();
+    assert!(found.ends_with(&format!("(pid: {sleeper})")), "{found}");
     server.signal(libc::SIGHUP);
     server.log.find("the second start", |text| {
         (text.matches("uwring is ready").count() == 2).then_some(())
@@ -144,4 +145,20 @@ fn the_end_of_a_control_daemon_is_the_servers() {
     assert_eq!(server.get("/").text(), "hello");
     std::fs::write(&go, "").unwrap();
     assert_eq!(server.stop(0), 0);
+}
+
+#[test]
+fn a_second_interrupt_waits_for_no_daemon() {
+    let directory = scratch();
+    let told = directory.path().join("told");
+    let deaf =
+        format!("trap '' TERM; echo deaf $$ >> {}; while :; do sleep 0.05; done", told.display());
+    let mut server = Server::http(Mode::ANY, "hello", &["--attach-daemon", &deaf]);
+    let pid = await_pid(&told, "deaf", "");
+    server.signal(libc::SIGINT);
+    server.log.line("[uwsgi-daemons] stopping daemon");
+    let begin = std::time::Instant::now();
+    assert_eq!(server.stop(libc::SIGINT), 0);
+    assert!(begin.elapsed().as_secs() < 9, "it would have had 10 seconds: {:?}", begin.elapsed());
+    assert!(!alive(&pid));
 }

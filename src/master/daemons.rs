@@ -100,6 +100,13 @@ impl Daemons {
         self.all.iter().all(|attached| attached.pid.is_none() || attached.daemon.pidfile.is_some())
     }
 
+    /// Lets nobody wait for those that end.
+    pub fn hurry(&mut self) {
+        self.end();
+        let soon = Instant::now() + Duration::from_secs(1);
+        self.all.iter_mut().for_each(|attached| attached.kill_at = attached.kill_at.map(|_| soon));
+    }
+
     /// Before another binary takes the place of this one, which starts them anew.
     pub fn part(&mut self) {
         for attached in &mut self.all {

@@ -158,6 +158,9 @@ impl Master {
 
     /// Acts as a hook says, if one names this signal.
     pub(super) fn obey_hook(&mut self, signal: i32) -> bool {
+        if self.ending.is_some() {
+            return false; // A second SIGINT ends at once.
+        }
         let act = signals(&self.made.options).find(|(number, _)| *number == signal);
         match act {
             Some((_, Act::Stop)) => {

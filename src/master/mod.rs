@@ -483,6 +483,7 @@ impl Master {
         for child in &self.children {
             child.leash.order(&Order::Quit);
         }
+        self.daemons.hurry();
         if let Some(ending) = &mut self.ending {
             ending.kill_at = Instant::now() + Duration::from_secs(1);
         }

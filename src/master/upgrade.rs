@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::children::{Child, Phase};
 use super::notify::Notify;
 use super::origin::Origin;
-use super::{Made, Master, Role, identity};
+use super::{Made, Master, Role, hooks, identity};
 use crate::error::StartError;
 use crate::listen::{self, Kept, Listener};
 use crate::log;
-use crate::options::{Environment, Options, python};
+use crate::options::{Environment, Moment, Options, python};
 use crate::stats::Stats;
 use crate::sys;
 
@@ -136,7 +136,8 @@ impl Master {
         (master.children, master.isolate, master.has_served) =
             (legacy.children, legacy.isolate, true);
         sys::release_signals();
-        if let Err(error) = master.spawn() {
+        let ready = hooks::run(&master.made.options, Moment::PreApp);
+        if let Err(error) = ready.and_then(|()| master.spawn()) {
             log::line(format_args!("reload: {error}: the old server goes on"));
         }
         let code = master.life()?;

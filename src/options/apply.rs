@@ -77,7 +77,8 @@ const WITH_MASTER: &[&str] = &[
 fn wants_master(setting: &Setting) -> bool {
     let Some((_, opt)) = table::find(&setting.name) else { return false };
     let value = Value { text: setting.value.as_deref() };
-    opt.names.iter().any(|name| WITH_MASTER.contains(name)) && !is_off(opt, value)
+    let is_never = opt.takes == Takes::Seconds && value.text == Some("0");
+    opt.names.iter().any(|name| WITH_MASTER.contains(name)) && !is_off(opt, value) && !is_never
 }
 
 /// An error where the option stops the start.

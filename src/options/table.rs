@@ -2358,7 +2358,7 @@ pub static TABLE: &[Opt] = &[
         names: &["hook-pre-app"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Adapted("By the master, before each start of a server process."),
+        status: Status::Adapted("By the master, at the start and at each reload."),
         help: "Do this before the app is loaded.",
         set: |options, value| Ok(options.hook(Moment::PreApp, life::deed(value.text()?)?)),
         ..ROW
@@ -2538,7 +2538,7 @@ pub static TABLE: &[Opt] = &[
         names: &["exec-pre-app"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Adapted("Before each start of a server process."),
+        status: Status::Adapted("At the start and at each reload."),
         help: "Run this command before the app is loaded; if it fails, nothing starts.",
         set: |options, value| Ok(options.exec(Moment::PreApp, value.text()?)),
         ..ROW
