@@ -328,7 +328,7 @@ fn goes_to_the_background() {
         assert_eq!((code, shown.as_str()), (0, ""), "{option}");
         let text = || std::fs::read_to_string(&log).unwrap_or_default();
         if option == "--daemonize2" {
-            assert!(text().contains("uwring is ready"), "{}", text());
+            assert!(text().contains("WSGI app 0"), "the app is loaded: {}", text());
         }
         eventually("it is ready", || text().contains("uwring is ready"));
         let pid: i32 = std::fs::read_to_string(&pidfile).unwrap().trim().parse().unwrap();

@@ -450,3 +450,21 @@ fn serves_an_app_given_as_a_class_or_an_instance() {
         }
     });
 }
+
+#[test]
+fn an_iterator_of_what_is_here_already_has_a_length() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let mut client = server.connect();
+        for count in [0, 1, 2, 3, 400] {
+            let response = client.get(&format!("/iterates_a_list?{count}"));
+            let expected: String = (0..count).map(|number| format!("piece {number},")).collect();
+            assert_eq!(response.text(), expected);
+            assert_eq!(response.field("content-length"), Some(expected.len().to_string().as_str()));
+            server.log.line(&format!("closed {count}"));
+        }
+        client.send("HEAD /iterates_a_list?3 HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response_to_head().status, 200);
+        client.assert_open();
+    });
+}

@@ -276,6 +276,16 @@ impl<'py> Object<'py> {
             .ok_or_else(|| Exception::fetch(self.py()))
     }
 
+    /// Whether it is the built-in iterator of a list or a tuple: its items are there already, and
+    /// to take them runs no code of the app.
+    pub fn iterates_what_is_here(&self) -> bool {
+        // SAFETY: attached and live; the types are static and never moved.
+        unsafe {
+            let kind = ffi::Py_TYPE(self.as_ptr());
+            kind == &raw mut ffi::PyListIter_Type || kind == &raw mut ffi::PyTupleIter_Type
+        }
+    }
+
     /// The iterator's next item; None at its end.
     ///
     /// # Errors

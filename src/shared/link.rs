@@ -78,7 +78,8 @@ impl Tie {
             News::Replace => b'P',
             News::Isolate => b'I',
         };
-        let _ = sys::send_with_fd(self.link.as_fd(), &[word], None);
+        // Without waiting: a master that is stopped must not stop the server.
+        let _ = sys::send_now(self.link.as_raw_fd(), &[word]);
     }
 
     /// Waits for the next order.

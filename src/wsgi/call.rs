@@ -192,6 +192,16 @@ impl<'l> Local<'l> {
             return self.send_items(py, reply, &items);
         }
         let iterator = result.iterate()?;
+        if iterator.iterates_what_is_here() {
+            // As Django's responses do. Nothing is delayed by taking all of it at once.
+            let mut items = Vec::new();
+            while let Some(item) = iterator.next_item()? {
+                items.push(item);
+            }
+            self.send_items(py, reply, &items)?;
+            reply.publish();
+            return Ok(());
+        }
         while let Some(item) = iterator.next_item()? {
             let Some(piece) = self.piece(item)? else { continue };
             reply.body(py, &piece)?;
