@@ -207,6 +207,19 @@ fn a_server_process_that_cannot_start_is_tried_less_and_less_often() {
 }
 
 #[test]
+fn a_reload_while_a_restart_waits_starts_one_successor() {
+    let server = Server::http(Mode::ANY, "hello", &["--master"]);
+    uwring::sys::kill(server_process(&server), libc::SIGKILL);
+    server.log.line("trying respawn in 2 s");
+    server.signal(libc::SIGHUP);
+    await_starts(&server, 2);
+    // Longer than the restart would have waited.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    assert_eq!(server.log.text().matches("uwring is ready:").count(), 2);
+    server_process(&server);
+}
+
+#[test]
 fn the_first_start_ends_with_the_reason_of_the_server_process() {
     let args = ["--http-socket", "127.0.0.1:0", "--wsgi-file", &app("raises_at_import")];
     let mut command = command(&args);

@@ -284,6 +284,7 @@ impl Master {
     fn spawn(&mut self) -> Result<(), StartError> {
         let failed =
             |what: &str, error: std::io::Error| StartError::new(format!("{what}: {error}"));
+        self.restart = None;
         let stats = match &self.stats {
             Some(stats) => Some(stats.duplicate().map_err(|e| failed("stats", e))?),
             None => None,

@@ -114,8 +114,9 @@ impl Master {
                 }));
             }
         }
-        if serves {
-            return Ok(None);
+        let starts = self.children.iter().any(|child| child.phase == Phase::Starting);
+        if serves || starts {
+            return Ok(None); // A successor is there, or on its way.
         }
         let lived = child.since.elapsed();
         let wait = if lived < SHORT_LIFE || child.phase == Phase::Starting {
