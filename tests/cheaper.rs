@@ -1,21 +1,10 @@
 //! Workers that come and go with the load.
 
 use crate::harness::server::command;
-use crate::harness::{Client, Mode, Server, for_each_mode, scratch};
-
-fn for_each_process_mode(test: impl Fn(Mode)) {
-    for_each_mode(|mode| {
-        if mode.is_process() {
-            test(mode)
-        }
-    });
-}
+use crate::harness::{Client, Server, for_each_mode, for_each_process_mode, scratch};
 
 fn status_of_workers(server: &Server) -> Vec<String> {
-    let line = server.log.line("*** Stats server enabled on");
-    let address = line.split_whitespace().find(|word| word.contains(':')).unwrap();
-    let text = Client::connect(address).rest().unwrap();
-    let stats: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let stats = server.stats();
     let workers = stats["workers"].as_array().unwrap();
     workers.iter().map(|worker| worker["status"].as_str().unwrap().to_owned()).collect()
 }

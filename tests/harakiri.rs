@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{Client, Mode, Server, for_each_mode, scratch};
+use crate::harness::{Client, Mode, Server, for_each_mode, for_each_process_mode, scratch};
 
 fn stuck(way: &str, path: &Path) -> String {
     format!("GET /stuck/{way}?{} HTTP/1.1\r\nHost: a\r\n\r\n", path.display())
@@ -11,14 +11,6 @@ fn stuck(way: &str, path: &Path) -> String {
 /// A file that never comes to be.
 fn never() -> &'static Path {
     Path::new("/nonexistent/never")
-}
-
-fn for_each_process_mode(test: impl Fn(Mode)) {
-    for_each_mode(|mode| {
-        if mode.is_process() {
-            test(mode)
-        }
-    });
 }
 
 fn for_each_interpreter_mode(test: impl Fn(Mode)) {
@@ -205,10 +197,6 @@ fn counts_in_the_stats() {
         client.send(stuck("spins", never()));
         assert_eq!(client.response().status, 504);
         server.log.line("Respawned uWSGI worker 1");
-        let line = server.log.line("Stats server enabled on ");
-        let address = line.split(' ').find(|word| word.starts_with("127.")).unwrap();
-        let text = Client::connect(address).rest().unwrap();
-        let stats: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(stats["workers"][0]["harakiri_count"], 1);
+        assert_eq!(server.stats()["workers"][0]["harakiri_count"], 1);
     });
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::harness::{Client, Mode, Server, for_each_mode, scratch};
+use crate::harness::{Client, Mode, Server, for_each_mode, for_each_process_mode, scratch};
 
 fn wait_request(path: &std::path::Path) -> String {
     format!("GET /waits?{} HTTP/1.1\r\nHost: a\r\n\r\n", path.display())
@@ -82,14 +82,6 @@ fn a_slow_request_does_not_delay_the_connection_before_it() {
 }
 
 /// The modes whose workers are processes of their own.
-fn for_each_process_mode(test: impl Fn(Mode)) {
-    for_each_mode(|mode| {
-        if mode.is_process() {
-            test(mode);
-        }
-    });
-}
-
 #[test]
 fn a_killed_worker_costs_its_request_a_502_and_is_replaced() {
     // An interpreter cannot be killed alone: only processes.

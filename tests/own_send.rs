@@ -4,19 +4,15 @@ use crate::harness::{Mode, Server, eventually, for_each_mode};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
-fn server(mode: Mode, more: &[&str]) -> (Server, String) {
+fn server(mode: Mode, more: &[&str]) -> Server {
     let mut args = vec!["--stats", "127.0.0.1:0"];
     args.extend_from_slice(more);
-    let server = Server::http(mode, "all_by_path", &args);
-    let line = server.log.line("*** Stats server enabled on");
-    let address = line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned();
-    (server, address)
+    Server::http(mode, "all_by_path", &args)
 }
 
 /// The sum of a counter over all shards.
-fn counter(address: &str, name: &str) -> u64 {
-    let stream = std::net::TcpStream::connect(address).unwrap();
-    let stats: serde_json::Value = serde_json::from_reader(stream).unwrap();
+fn counter(server: &Server, name: &str) -> u64 {
+    let stats = server.stats();
     let shards = stats["shards"].as_array().unwrap();
     shards.iter().map(|shard| shard[name].as_u64().unwrap()).sum()
 }
@@ -24,13 +20,13 @@ fn counter(address: &str, name: &str) -> u64 {
 #[test]
 fn a_lone_request_is_answered_by_the_worker_itself() {
     for_each_mode(|mode| {
-        let (server, stats) = server(mode, &[]);
+        let server = server(mode, &[]);
         let mut client = server.connect();
         for _ in 0..100 {
             client.send(HELLO);
             assert_eq!(client.response().text(), "hello");
         }
-        let sends = counter(&stats, "worker_sends");
+        let sends = counter(&server, "worker_sends");
         // Sockets are not passed to worker processes.
         let expected = if mode.is_process() { 0..=0 } else { 50..=100 };
         assert!(expected.contains(&sends), "{mode}: {sends} of 100");
@@ -55,14 +51,14 @@ fn the_last_request_of_a_silent_client_is_logged() {
 #[test]
 fn what_the_socket_does_not_take_at_once_follows_in_order() {
     for_each_mode(|mode| {
-        let (server, stats) = server(mode, &[]);
+        let server = server(mode, &[]);
         let mut client = server.connect();
         let requests = 60;
         // 12 MB wait for a client that reads nothing before it has sent all its requests.
         for number in 0..requests {
             client.send(format!("GET /many_pieces/20/10000?{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
         }
-        let sent = || counter(&stats, "requests");
+        let sent = || counter(&server, "requests");
         eventually("the socket is full", || {
             let before = sent();
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -83,7 +79,7 @@ fn what_the_socket_does_not_take_at_once_follows_in_order() {
 #[test]
 fn clients_that_break_off_cost_nobody_else() {
     for_each_mode(|mode| {
-        let (server, _) = server(mode, &["--disable-logging"]);
+        let server = server(mode, &["--disable-logging"]);
         let mut other = server.connect();
         for round in 0..500 {
             let mut client = server.connect();
@@ -135,7 +131,7 @@ fn a_pipeline_of_mixed_requests_keeps_its_order() {
 #[test]
 fn a_whole_body_does_not_wait_for_the_end_of_its_app() {
     for_each_mode(|mode| {
-        let (server, stats) = server(mode, &["--processes", "2"]);
+        let server = server(mode, &["--processes", "2"]);
         let directory = crate::harness::scratch();
         let path = directory.path().join("go");
         // More requests than there are slots: those of apps that have ended come back.
@@ -157,6 +153,6 @@ fn a_whole_body_does_not_wait_for_the_end_of_its_app() {
             assert_eq!(clients[1].get(&again).text(), "whole");
         }
         clients[0].assert_open();
-        assert!(counter(&stats, "requests") > 1200);
+        assert!(counter(&server, "requests") > 1200);
     });
 }

@@ -2,15 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use crate::harness::{Client, Mode, Server, eventually, for_each_mode, full, scratch};
-
-fn for_each_process_mode(test: impl Fn(Mode)) {
-    for_each_mode(|mode| {
-        if mode.is_process() {
-            test(mode)
-        }
-    });
-}
+use crate::harness::{
+    Client, Server, eventually, for_each_mode, for_each_process_mode, full, scratch,
+};
 
 fn gone(text: &str) -> usize {
     text.matches("is done. Seeya!").count()

@@ -12,8 +12,7 @@ fn server(mode: Mode, more: &[&str]) -> (Server, String) {
     let mut args = vec!["--stats", "127.0.0.1:0"];
     args.extend_from_slice(more);
     let server = Server::http(mode, "all_by_path", &args);
-    let line = server.log.line("*** Stats server enabled on");
-    let address = line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned();
+    let address = server.stats_address();
     (server, address)
 }
 

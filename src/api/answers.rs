@@ -1,7 +1,6 @@
 //! The module's functions that tell something, and those that ask the server for something.
 
 use std::ffi::CStr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Api;
 use crate::handoff::limit_own_request;
@@ -247,8 +246,7 @@ impl Function for Micros {
     const DOC: &'static CStr = c"microseconds since the epoch";
 
     fn call<'py>(py: Py<'py>, _: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(py.int(since.as_micros() as i64))
+        Ok(py.int(now_us() as i64))
     }
 }
 

@@ -38,13 +38,8 @@ pub struct Unborn {
 
 impl Unborn {
     /// The child with its number.
-    ///
-    /// # Errors
-    /// None today; the kernel's, once it is watched by more than its link.
-    pub fn born(self, pid: i32) -> io::Result<Child> {
-        let (Unborn { leash, heir }, now) = (self, Instant::now());
-        let phase = Phase::Starting;
-        Ok(Child { pid, leash, heir, phase, since: now, heard: now, kill_at: None, is_open: true })
+    pub fn born(self, pid: i32) -> Child {
+        Child::new(pid, self.leash, self.heir, Phase::Starting)
     }
 }
 
@@ -62,8 +57,11 @@ impl Child {
 
     /// One that the binary before has started.
     pub fn resumed(pid: i32, link: OwnedFd, heir: OwnedFd, phase: Phase) -> Child {
+        Child::new(pid, Leash::new(link), heir, phase)
+    }
+
+    fn new(pid: i32, leash: Leash, heir: OwnedFd, phase: Phase) -> Child {
         let now = Instant::now();
-        let leash = Leash::new(link);
         Child { pid, leash, heir, phase, since: now, heard: now, kill_at: None, is_open: true }
     }
 

@@ -84,12 +84,12 @@ pub fn run(
     if env.iter().any(|(name, _)| name == upgrade::CHECK) {
         return Ok(0);
     }
-    let legacy = upgrade::resume(&mut env);
+    let before = upgrade::resume(&mut env);
     let configured = options.sockets.len();
     let mut old = listen::activated(&mut options, &env)?;
     let origin = Origin::new(args, env, options.sockets[configured..].to_vec());
-    if let Some(legacy) = legacy {
-        return Master::resume(options, origin, role, legacy);
+    if let Some(before) = before {
+        return Master::resume(options, origin, role, before);
     }
     hooks::run(&options, Moment::Asap)?;
     let daemon = identity::daemonize(&options)?;
@@ -302,7 +302,7 @@ impl Master {
             unreachable!("BUG: the child has its own life")
         };
         drop(tie);
-        self.children.push(child.born(pid).map_err(|e| failed("pidfd_open()", e))?);
+        self.children.push(child.born(pid));
         Ok(())
     }
 

@@ -79,7 +79,7 @@ struct KeptChild {
 }
 
 /// What this binary was left.
-pub struct Legacy {
+pub struct Resumed {
     pub listeners: Vec<Listener>,
     pub children: Vec<Child>,
     pub stats: Option<OwnedFd>,
@@ -88,7 +88,7 @@ pub struct Legacy {
 }
 
 /// Takes up what the binary before left, and takes it out of the environment.
-pub fn resume(env: &mut Environment) -> Option<Legacy> {
+pub fn resume(env: &mut Environment) -> Option<Resumed> {
     let at = env.iter().position(|(name, _)| name == RESUME)?;
     let (_, text) = env.swap_remove(at);
     sys::unset_env(RESUME);
@@ -100,7 +100,7 @@ pub fn resume(env: &mut Environment) -> Option<Legacy> {
         let phase = if kept.retires { Phase::Retiring } else { Phase::Serving };
         Child::resumed(kept.pid, sys::adopt(kept.link), sys::adopt(kept.heir), phase)
     });
-    Some(Legacy {
+    Some(Resumed {
         listeners: state.listeners.into_iter().map(Listener::from_kept).collect(),
         children: children.collect(),
         stats: state.stats.map(sys::adopt),
@@ -115,26 +115,26 @@ impl Master {
         options: Options,
         origin: Origin,
         role: Role,
-        legacy: Legacy,
+        before: Resumed,
     ) -> Result<i32, StartError> {
         identity::banner();
         identity::environment(&options)?;
         identity::title(&options, "master");
         identity::change_directory(&options)?;
-        let mut old = legacy.listeners;
+        let mut old = before.listeners;
         let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;
         listen::vacuum(&old);
-        let stats = match legacy.stats.and_then(|fd| Stats::resumed(&options, fd)) {
+        let stats = match before.stats.and_then(|fd| Stats::resumed(&options, fd)) {
             Some(stats) => Some(stats),
             None => Stats::bind(&options)?,
         };
-        let pidfile = identity::Pidfiles::resumed(legacy.pidfiles);
+        let pidfile = identity::Pidfiles::resumed(before.pidfiles);
         let notify = Notify::from_env(&origin.env);
         let made = Made { options, listeners, pidfile };
         let daemon = identity::Daemon::default();
         let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
         (master.children, master.isolate, master.has_served) =
-            (legacy.children, legacy.isolate, true);
+            (before.children, before.isolate, true);
         sys::release_signals();
         let ready = hooks::run(&master.made.options, Moment::PreApp);
         if let Err(error) = ready.and_then(|()| master.spawn()) {

@@ -37,48 +37,12 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Options that do nothing without a master: as in uWSGI they bring one.
-const WITH_MASTER: &[&str] = &[
-    "stats",
-    "touch-reload",
-    "touch-chain-reload",
-    "touch-workers-reload",
-    "touch-logreopen",
-    "touch-logrotate",
-    "touch-exec",
-    "touch-signal",
-    "master-fifo",
-    "py-autoreload",
-    "cheaper",
-    "attach-daemon",
-    "attach-daemon2",
-    "smart-attach-daemon",
-    "smart-attach-daemon2",
-    "legion-attach-daemon",
-    "cron",
-    "cron2",
-    "unique-cron",
-    "spooler",
-    "mule",
-    "mules",
-    "logger",
-    "req-logger",
-    "log-master",
-    "daemonize2",
-    "attach-control-daemon",
-    "hook-touch",
-    "unsubscribe-on-graceful-reload",
-    "reload-on-rss",
-    "reload-on-as",
-    "evil-reload-on-rss",
-    "evil-reload-on-as",
-];
-
+/// Whether the setting does nothing without a master, and so brings one.
 fn wants_master(setting: &Setting) -> bool {
     let Some((_, opt)) = table::find(&setting.name) else { return false };
     let value = Value { text: setting.value.as_deref() };
     let is_never = opt.takes == Takes::Seconds && value.text == Some("0");
-    opt.names.iter().any(|name| WITH_MASTER.contains(name)) && !is_off(opt, value) && !is_never
+    opt.with_master && !is_off(opt, value) && !is_never
 }
 
 /// An error where the option stops the start.

@@ -1,11 +1,11 @@
 //! `--check-config`: what would become of each setting, by line, without starting anything.
 
 use std::ffi::OsString;
-use std::fmt::Write;
 
 use serde::Serialize;
 
 use super::apply;
+use super::help::push;
 use super::table::{self, Opt, Status};
 use super::value::{Value, suspicion};
 use super::{Environment, Options, Origin, Setting, argv, environment, expand};
@@ -222,11 +222,6 @@ fn shortened(value: &str) -> String {
     let first: String =
         value.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if first.len() < value.len() { first + ".." } else { first }
-}
-
-fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _ = out.write_fmt(text);
 }
 
 #[cfg(test)]

@@ -127,7 +127,8 @@ fn names(opt: &Opt) -> String {
     format!("{short}--{} {}", opt.names[0], opt.takes.metavar()).trim_end().to_owned()
 }
 
-fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+/// Appends a text.
+pub(super) fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a String takes all that is written to it");
 }
 

@@ -21,6 +21,8 @@ pub struct Opt {
     pub takes: Takes,
     pub section: Section,
     pub status: Status,
+    /// As in uWSGI it brings a master, without which it does nothing.
+    pub with_master: bool,
     /// A sentence in the imperative.
     pub help: &'static str,
     pub(super) set: fn(&mut Options, Value<'_>) -> Result<(), Wrong>,
@@ -304,6 +306,7 @@ const ROW: Opt = Opt {
     takes: Takes::Flag,
     section: Section::Configuration,
     status: Status::Same,
+    with_master: false,
     help: "",
     set: |_, _| Ok(()),
 };
@@ -961,6 +964,7 @@ pub static TABLE: &[Opt] = &[
         status: Status::Adapted(
             "In workers that are processes; interpreters cost no process and all stay.",
         ),
+        with_master: true,
         help: "Keep this many workers when there is little to do.",
         set: |options, value| Ok(options.cheaper = Some(value.count()?)),
         ..ROW
@@ -1530,6 +1534,7 @@ pub static TABLE: &[Opt] = &[
         status: Status::Adapted(
             "New files beside the app's modules count too; the old code serves until the new one loads.",
         ),
+        with_master: true,
         help: "Look for changed modules this often and reload.",
         set: |options, value| Ok(options.py_autoreload = Some(value.seconds()?)),
         ..ROW
@@ -1771,6 +1776,7 @@ pub static TABLE: &[Opt] = &[
         status: Status::Adapted(
             "Without memory shared with the server. Interpreters: the server process is replaced.",
         ),
+        with_master: true,
         help: "Replace a worker whose resident memory is above this.",
         set: |options, value| Ok(options.reload_on_rss = Some(value.megabytes()?)),
         ..ROW
@@ -1782,6 +1788,7 @@ pub static TABLE: &[Opt] = &[
         status: Status::Adapted(
             "Without memory shared with the server. Interpreters: the server process is replaced.",
         ),
+        with_master: true,
         help: "Replace a worker whose address space is above this.",
         set: |options, value| Ok(options.reload_on_as = Some(value.megabytes()?)),
         ..ROW
@@ -1791,6 +1798,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Megabytes,
         section: Section::Limits,
         status: Status::Adapted("In workers that are processes."),
+        with_master: true,
         help: "Kill a worker whose resident memory is above this.",
         set: |options, value| Ok(options.recycling.evil_reload_on_rss = Some(value.megabytes()?)),
         ..ROW
@@ -1800,6 +1808,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Megabytes,
         section: Section::Limits,
         status: Status::Adapted("In workers that are processes."),
+        with_master: true,
         help: "Kill a worker whose address space is above this.",
         set: |options, value| Ok(options.recycling.evil_reload_on_as = Some(value.megabytes()?)),
         ..ROW
@@ -2021,6 +2030,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Path,
         section: Section::Identity,
         status: Status::Adapted("All is logged to the file; whoever starts it waits for the app."),
+        with_master: true,
         help: "Go to the background once the app is loaded, and log to this file.",
         set: |options, value| Ok(options.daemonize2 = Some(value.path()?)),
         ..ROW
@@ -2175,6 +2185,7 @@ pub static TABLE: &[Opt] = &[
         names: &["touch-reload"],
         takes: Takes::Path,
         section: Section::Life,
+        with_master: true,
         help: "Reload when this file is touched.",
         set: |options, value| Ok(options.touch_reload.push(value.path()?)),
         ..ROW
@@ -2184,6 +2195,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Path,
         section: Section::Life,
         status: Status::Adapted("A reload of all: the new workers are ready before the old end."),
+        with_master: true,
         help: "Reload workers when this file is touched.",
         set: |options, value| Ok(options.touch_reload.push(value.path()?)),
         ..ROW
@@ -2193,6 +2205,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Path,
         section: Section::Life,
         status: Status::Later,
+        with_master: true,
         help: "Reopen logs when this file is touched.",
         ..ROW
     },
@@ -2200,6 +2213,7 @@ pub static TABLE: &[Opt] = &[
         names: &["touch-exec"],
         takes: Takes::Text,
         section: Section::Life,
+        with_master: true,
         help: "Run a command when a file is touched: FILE COMMAND.",
         set: |options, value| {
             let (path, command) = life::touch(value.text()?)?;
@@ -2213,6 +2227,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Life,
         status: Status::Later,
+        with_master: true,
         help: "Do this when a file is touched.",
         ..ROW
     },
@@ -2235,6 +2250,7 @@ pub static TABLE: &[Opt] = &[
         names: &["master-fifo"],
         takes: Takes::Path,
         section: Section::Life,
+        with_master: true,
         help: "Take commands from this named pipe.",
         set: |options, value| Ok(options.master_fifo.push(value.path()?)),
         ..ROW
@@ -2407,6 +2423,7 @@ pub static TABLE: &[Opt] = &[
         names: &["hook-touch"],
         takes: Takes::Text,
         section: Section::Life,
+        with_master: true,
         help: "Do this when a file is touched: FILE handler:argument.",
         set: |options, value| {
             let (path, deed) = life::touch(value.text()?)?;
@@ -2692,6 +2709,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Logging,
         status: Status::Later,
+        with_master: true,
         help: "Log to this target: [name ]engine:argument.",
         ..ROW
     },
@@ -2700,6 +2718,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Logging,
         status: Status::Later,
+        with_master: true,
         help: "Log requests to this target: [name ]engine:argument.",
         ..ROW
     },
@@ -2713,6 +2732,7 @@ pub static TABLE: &[Opt] = &[
         ],
         section: Section::Logging,
         status: Status::Ignored("A thread of the server writes the log."),
+        with_master: true,
         help: "Write the log elsewhere.",
         ..ROW
     },
@@ -2994,6 +3014,7 @@ pub static TABLE: &[Opt] = &[
         names: &["stats", "stats-server"],
         takes: Takes::Address,
         section: Section::Stats,
+        with_master: true,
         help: "Serve statistics as JSON at this address.",
         set: |options, value| Ok(options.stats = Some(value.address()?)),
         ..ROW
@@ -3148,6 +3169,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Background,
         status: Status::Adapted("At the end it is stopped after the last request."),
+        with_master: true,
         help: "Run this command beside the server, and again when it ends.",
         set: |options, value| Ok(options.daemons.push(Daemon::new(value.text()?))),
         ..ROW
@@ -3156,6 +3178,7 @@ pub static TABLE: &[Opt] = &[
         names: &["attach-control-daemon"],
         takes: Takes::Text,
         section: Section::Background,
+        with_master: true,
         help: "Run this command beside the server, which ends with it.",
         set: |options, value| {
             Ok(options.daemons.push(Daemon { control: true, ..Daemon::new(value.text()?) }))
@@ -3167,6 +3190,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Background,
         status: Status::Adapted("The key freq has no effect: the wait between two tries grows."),
+        with_master: true,
         help: "Run a command beside the server: cmd=..,pidfile=..,stopsignal=..",
         set: |options, value| Ok(options.daemons.push(Daemon::keyed(value.text()?)?)),
         ..ROW
@@ -3175,6 +3199,7 @@ pub static TABLE: &[Opt] = &[
         names: &["smart-attach-daemon"],
         takes: Takes::Text,
         section: Section::Background,
+        with_master: true,
         help: "Start a command that goes to the background, unless its pidfile's process lives.",
         set: |options, value| Ok(options.daemons.push(Daemon::smart(value.text()?, true)?)),
         ..ROW
@@ -3183,6 +3208,7 @@ pub static TABLE: &[Opt] = &[
         names: &["smart-attach-daemon2"],
         takes: Takes::Text,
         section: Section::Background,
+        with_master: true,
         help: "Start a command that stays in the foreground, unless its pidfile's process lives.",
         set: |options, value| Ok(options.daemons.push(Daemon::smart(value.text()?, false)?)),
         ..ROW
@@ -3198,6 +3224,7 @@ pub static TABLE: &[Opt] = &[
         names: &["cron"],
         takes: Takes::Text,
         section: Section::Background,
+        with_master: true,
         help: "Run a command at times: minute hour day month weekday command.",
         set: |options, value| Ok(options.crons.push(Cron::five(value.text()?, false)?)),
         ..ROW
@@ -3206,6 +3233,7 @@ pub static TABLE: &[Opt] = &[
         names: &["unique-cron"],
         takes: Takes::Text,
         section: Section::Background,
+        with_master: true,
         help: "The same, but not while the last one still runs.",
         set: |options, value| Ok(options.crons.push(Cron::five(value.text()?, true)?)),
         ..ROW
@@ -3214,6 +3242,7 @@ pub static TABLE: &[Opt] = &[
         names: &["cron2"],
         takes: Takes::Text,
         section: Section::Background,
+        with_master: true,
         help: "Run a command at times: minute=..,hour=..,unique=1,harakiri=.. command.",
         set: |options, value| Ok(options.crons.push(Cron::keyed(value.text()?)?)),
         ..ROW
@@ -3232,6 +3261,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Path,
         section: Section::Background,
         status: Status::Later,
+        with_master: true,
         help: "Take tasks from this directory.",
         ..ROW
     },
@@ -3263,6 +3293,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::MaybeText,
         section: Section::Background,
         status: Status::Later,
+        with_master: true,
         help: "Run a background worker.",
         ..ROW
     },
@@ -3271,6 +3302,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Count,
         section: Section::Background,
         status: Status::Later,
+        with_master: true,
         help: "Run this many background workers.",
         ..ROW
     },
@@ -3703,6 +3735,7 @@ pub static TABLE: &[Opt] = &[
         ],
         section: Section::Routing,
         status: Status::Later,
+        with_master: true,
         help: "Announce this server to a router.",
         ..ROW
     },
@@ -3743,6 +3776,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Routing,
         status: Status::Refused("Leave clusters to an orchestrator."),
+        with_master: true,
         help: "Join a cluster.",
         ..ROW
     },

@@ -13,13 +13,15 @@ use crate::shared::worker;
 /// A set of slots.
 pub(super) struct Offered {
     words: Vec<Cell<u64>>,
+    len: Cell<usize>,
     /// The region's first slot of this shard.
     slots: usize,
 }
 
 impl Offered {
     pub(super) fn new(slots: usize) -> Offered {
-        Offered { words: vec![Cell::new(0); slots.div_ceil(64)], slots }
+        let words = vec![Cell::new(0); slots.div_ceil(64)];
+        Offered { words, len: Cell::new(0), slots }
     }
 
     fn place(&self, slot: usize) -> (&Cell<u64>, u64) {
@@ -29,11 +31,13 @@ impl Offered {
 
     fn put(&self, slot: usize) {
         let (word, bit) = self.place(slot);
+        self.len.set(self.len.get() + usize::from(word.get() & bit == 0));
         word.set(word.get() | bit);
     }
 
     pub(super) fn remove(&self, slot: usize) {
         let (word, bit) = self.place(slot);
+        self.len.set(self.len.get() - usize::from(word.get() & bit != 0));
         word.set(word.get() & !bit);
     }
 
@@ -108,8 +112,8 @@ impl Shard {
     /// Whether the request that is dispatched now is the only one that runs.
     fn is_alone(&self) -> bool {
         let others = self.queue.borrow().in_use() - 1;
-        if others == 0 {
-            return true;
+        if others == 0 || others > self.offered.len.get() {
+            return others == 0;
         }
         let queue = self.queue.borrow();
         let first = self.index * self.news.len();

@@ -140,7 +140,7 @@ impl Leash {
 #[derive(Debug)]
 pub struct Legacy {
     pub fd: OwnedFd,
-    /// The listener's number in the process that gives; the address says more.
+    /// The bound address of the listener that it came by: numbers differ between configurations.
     pub listener: String,
     /// What the client has sent and nobody has read.
     pub bytes: Vec<u8>,

@@ -44,7 +44,7 @@ pub fn start(shell: &Shell<'_>) -> io::Result<i32> {
             if signal != 0 {
                 super::die_with_parent(parent, signal);
             }
-            keep_descriptors();
+            close_descriptors_at_exec();
             Ok(())
         });
     }
@@ -52,8 +52,8 @@ pub fn start(shell: &Shell<'_>) -> io::Result<i32> {
     Ok(command.spawn()?.id() as i32)
 }
 
-/// Closes all descriptors from 3 on at the coming exec.
-fn keep_descriptors() {
+/// All but the first three.
+fn close_descriptors_at_exec() {
     const CLOEXEC: libc::c_uint = 4;
     // SAFETY: numbers only; the wrapper of libc is not everywhere.
     let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) };

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use client::{Broken, Client, Response};
-pub use server::{Mode, Server, for_each_mode};
+pub use server::{Mode, Server, for_each_mode, for_each_process_mode};
 
 /// Nothing that a test waits for takes longer, unless the test says so.
 pub const DEADLINE: Duration = Duration::from_secs(15);

@@ -58,6 +58,15 @@ pub fn for_each_mode(test: impl Fn(Mode)) {
     }
 }
 
+/// As `for_each_mode`, where workers are processes.
+pub fn for_each_process_mode(test: impl Fn(Mode)) {
+    for_each_mode(|mode| {
+        if mode.is_process() {
+            test(mode);
+        }
+    });
+}
+
 /// The minor version of the Python that the server under test embeds.
 pub fn python_minor() -> u8 {
     env!("UWRING_PYTHON_MINOR").parse().unwrap()
@@ -167,6 +176,18 @@ impl Server {
         let mut client = self.connect();
         client.send(request);
         client.response()
+    }
+
+    /// Where a server that was started with `--stats` answers with them.
+    pub fn stats_address(&self) -> String {
+        let line = self.log.line("*** Stats server enabled on");
+        line.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap().to_owned()
+    }
+
+    /// The statistics of a server that was started with `--stats`.
+    pub fn stats(&self) -> serde_json::Value {
+        let text = Client::connect(&self.stats_address()).rest().unwrap();
+        serde_json::from_slice(&text).unwrap()
     }
 
     /// The pid of the process in which the app runs.
