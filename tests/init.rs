@@ -64,8 +64,8 @@ fn process_1_stops_gracefully_and_reaps_orphans() {
 
         let mut client = server.connect();
         let wait = format!(
-            "print%28%27waits%27%29%20or%20[time.sleep%280.01%29%20for%20_%20in%20iter%28lambda:\
-             %20os.path.exists%28%27{}%27%29,%20True%29]%20and%20%27done%27",
+            "print%28%27waits%27%29%20or%20%28[time.sleep%280.01%29%20for%20_%20in%20iter%28lambda:\
+             %20os.path.exists%28%27{}%27%29,%20True%29],%20%27done%27%29[1]",
             go.display()
         );
         client.send(format!("GET /?{wait} HTTP/1.1\r\nHost: a\r\n\r\n"));
