@@ -37,7 +37,10 @@ impl Origin {
     pub fn read_again(&self, before: &Options) -> Result<Options, StartError> {
         let here = File::open(".").ok();
         self.enter()?;
-        let result = options::from_process(self.args.clone(), &self.env).map(|mut options| {
+        let mut env = self.env.clone();
+        env.retain(|(name, _)| name != options::RELOADS);
+        env.push((options::RELOADS.into(), "1".into()));
+        let result = options::from_process(self.args.clone(), &env).map(|mut options| {
             options.home = options.home.or_else(|| before.home.clone());
             options.sockets.extend(self.activated.iter().cloned());
             options

@@ -1,5 +1,7 @@
 //! Walks the settings in order against the table: what was written becomes what is meant.
 
+use std::collections::HashSet;
+
 use super::table::{self, Opt, Status, Takes};
 use super::value::{Value, Wrong, suspicion};
 use super::{Options, Origin, Setting};
@@ -24,7 +26,7 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
         set(setting, opt, value, options)?;
     }
     options.master |= settings.iter().any(wants_master) || !options.hooks.is_empty();
-    unknown_keys(&unknown, options)?;
+    unknown_keys(&unknown, &declared(&settings), options)?;
     if !later.is_empty() {
         options.warnings.push(format!("known, without effect yet: {}", later.join(", ")));
     }
@@ -92,11 +94,29 @@ fn check(setting: &Setting, opt: &Opt, value: Value<'_>, warnings: &mut Vec<Stri
     }
 }
 
+/// Variables that may be slips are looked at so often, each against all options.
+const SLIPS_MAX: usize = 200;
+
+/// The names that `set-placeholder` makes.
+pub(super) fn declared(settings: &[Setting]) -> HashSet<&str> {
+    let made = settings.iter().filter(|setting| setting.name.starts_with("set-p"));
+    let pairs = made.filter_map(|setting| setting.value.as_deref()?.split_once('='));
+    pairs.map(|(name, _)| name.trim()).collect()
+}
+
 /// uWSGI: a key that is no option is a variable of the file's author, an error under `strict`.
-fn unknown_keys(unknown: &[&Setting], options: &mut Options) -> Result<(), StartError> {
-    for setting in unknown {
+fn unknown_keys(
+    unknown: &[&Setting],
+    declared: &HashSet<&str>,
+    options: &mut Options,
+) -> Result<(), StartError> {
+    for (index, setting) in unknown.iter().enumerate() {
         let Setting { name, origin, .. } = setting;
-        let nearest = table::nearest(name);
+        if declared.contains(name.as_str()) {
+            continue;
+        }
+        // A file of variables alone is no file of slips.
+        let nearest = if index < SLIPS_MAX { table::nearest(name) } else { None };
         if options.strict {
             let hint = match nearest {
                 Some(nearest) => format!("did you mean {nearest}?"),

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::setting::{Origin, Read, Setting};
 use super::table::{self, Opt, Takes};
-use super::{apply, ini};
+use super::{apply, include};
 use crate::error::StartError;
 
 /// Appends the settings of `args`, the program's name first.
@@ -42,7 +42,8 @@ pub(super) fn settings(args: Vec<OsString>, read: &mut Read<'_>) -> Result<(), S
     for (position, word) in files_and_apps {
         positional(position, &word, read)?;
     }
-    Ok(())
+    include::end_block(read);
+    include::inherit(read)
 }
 
 /// Whether the word after an option is its value.
@@ -145,7 +146,7 @@ fn take(
             opt.takes.metavar()
         )));
     }
-    ini::push(setting, read)
+    include::push(setting, read)
 }
 
 /// `app.ini`, `app.ini:section`, `app.py`, `app.py:callable`, `package.module:callable`.
@@ -155,8 +156,8 @@ fn positional(position: usize, word: &str, read: &mut Read<'_>) -> Result<(), St
         _ => (word, None),
     };
     let is = |extensions: &[&str]| extensions.iter().any(|extension| path.ends_with(extension));
-    let name = if is(&[".ini", ".xml", ".yml", ".yaml", ".json", ".js"]) {
-        "ini"
+    let name = if let Some(option) = include::option_for(path) {
+        option
     } else if is(&[".py", ".wsgi"]) {
         "wsgi-file"
     } else if after.is_some() && is_dotted_name(path) {
@@ -168,7 +169,7 @@ fn positional(position: usize, word: &str, read: &mut Read<'_>) -> Result<(), St
         )));
     };
     let origin = Origin::Argument(position);
-    ini::push(Setting { name: name.to_owned(), value: Some(word.to_owned()), origin }, read)
+    include::push(Setting { name: name.to_owned(), value: Some(word.to_owned()), origin }, read)
 }
 
 fn is_dotted_name(text: &str) -> bool {
@@ -275,7 +276,7 @@ mod tests {
                 "argument 2: \"664\" is neither an option nor an app nor a configuration: expected \
                  app.ini, app.py or package.module:callable",
             ),
-            ("app.yml", "argument 1: app.yml: YAML files are not supported yet; write it as ini"),
+            ("app.yml", "argument 1: cannot read app.yml: no such file in HERE"),
             (
                 "--gevent 100",
                 "argument 1: gevent: Loop engines are not supported yet: give each worker \
@@ -288,7 +289,8 @@ mod tests {
             ),
         ] {
             let words: Vec<_> = line.split_whitespace().collect();
-            assert_eq!(parse(&words).expect_err(line), message);
+            let here = std::env::current_dir().expect("there is one").display().to_string();
+            assert_eq!(parse(&words).expect_err(line), message.replace("HERE", &here));
         }
         let error = parse(&["--http-t", "1"]).expect_err("two options begin so");
         assert!(error.starts_with("option --http-t is ambiguous: it begins --"), "{error}");

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use serde::Serialize;
 
 use super::apply;
+use super::expand::Commands;
 use super::help::push;
 use super::table::{self, Opt, Status};
 use super::value::{Value, suspicion};
@@ -91,8 +92,15 @@ pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
             return report;
         }
     };
-    let (settings, mut warnings) = expand::expand(read.settings, env);
     report.warnings.append(&mut read.warnings);
+    // Nothing is to happen: commands whose output is a value are not run.
+    let (settings, mut warnings) = match expand::expand(read.settings, env, Commands::Leave) {
+        Ok(expanded) => expanded,
+        Err(error) => {
+            report.errors.push(error.to_string());
+            return report;
+        }
+    };
     report.warnings.append(&mut warnings);
     let mut options = Options::default();
     for setting in &settings {
@@ -100,7 +108,11 @@ pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
         report.findings.push(finding);
     }
     if options.strict {
-        for finding in report.findings.iter_mut().filter(|f| f.verdict == Verdict::Variable) {
+        let declared = apply::declared(&settings);
+        let is_unknown = |finding: &&mut Finding| {
+            finding.verdict == Verdict::Variable && !declared.contains(finding.name.as_str())
+        };
+        for finding in report.findings.iter_mut().filter(is_unknown) {
             finding.verdict = Verdict::Error;
             finding.note = format!("unknown option, and strict is on{}", meant(&finding.name));
         }
@@ -273,7 +285,7 @@ mod tests {
         let (all, report) = verdicts("[uwsgi]\nstrict = true\nsocket = :1\nmoduel = app\n");
         assert_eq!(all.last().unwrap().1, Verdict::Error);
         assert!(!report.would_start);
-        let (_, report) = verdicts("[uwsgi\nsocket = :1\n");
+        let (_, report) = verdicts("[uwsgi]\nsocket = :1\nset = x\n");
         assert!(!report.would_start && !report.errors.is_empty());
     }
 }

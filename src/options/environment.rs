@@ -1,12 +1,11 @@
 //! The environment as a source: `UWSGI_FOO_BAR=v` is `foo-bar = v`, read before the command line.
 
 use super::setting::{Origin, Read, Setting};
-use super::{Environment, ini};
+use super::{Environment, RELOADS, include};
 use crate::error::StartError;
 
 /// uWSGI sets these for its own children; they are no options.
-const NOT_OPTIONS: [&str; 5] =
-    ["RELOADS", "VASSALS_DIR", "ORIGINAL_PROC_NAME", "JAIL_PID", "BROODLORD_NUM"];
+const NOT_OPTIONS: [&str; 4] = ["VASSALS_DIR", "ORIGINAL_PROC_NAME", "JAIL_PID", "BROODLORD_NUM"];
 
 /// The settings of all `UWSGI_*` variables, in the order of the environment.
 pub(super) fn settings(env: &Environment) -> Result<Read<'_>, StartError> {
@@ -16,7 +15,8 @@ pub(super) fn settings(env: &Environment) -> Result<Read<'_>, StartError> {
             continue; // No option has such a name, and no value of one is such text.
         };
         let Some(name) = variable.strip_prefix("UWSGI_") else { continue };
-        if name.is_empty() || name.starts_with("EMPEROR_") || NOT_OPTIONS.contains(&name) {
+        let is_none = name.is_empty() || name.starts_with("EMPEROR_") || variable == RELOADS;
+        if is_none || NOT_OPTIONS.contains(&name) {
             continue;
         }
         let setting = Setting {
@@ -24,8 +24,9 @@ pub(super) fn settings(env: &Environment) -> Result<Read<'_>, StartError> {
             value: Some(value.to_owned()),
             origin: Origin::Environment(variable.to_owned()),
         };
-        ini::push(setting, &mut read)?;
+        include::push(setting, &mut read)?;
     }
+    include::end_block(&mut read);
     Ok(read)
 }
 

@@ -1,117 +1,294 @@
-//! What stands for something else in a value: `%d` while a file is read, then `$(ENV)`, `@(file)`
-//! and `%(option)` in the order in which the settings were written.
+//! What stands for something else in a value: `%d` while a file is read, then, over all settings,
+//! first `$(ENV)`, then `@(file)`, then `%(option)`.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Environment;
-use super::setting::Setting;
+use super::setting::{Read, Setting};
+use crate::error::StartError;
 
-/// The options whose value is itself a variable: `set-placeholder = name=value`.
-const PLACEHOLDERS: [&str; 3] = ["set", "set-placeholder", "set-ph"];
+/// A longer value is one that refers to itself, or was made to fill the memory.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+/// All values together.
+const BYTES_MAX: usize = 64 << 20;
+/// `%(a)` that holds `%(b)` that holds ...
+const STEPS_MAX: usize = 10_000;
 
-/// Expands all settings; returns them with what looked wrong.
-pub(super) fn expand(settings: Vec<Setting>, env: &Environment) -> (Vec<Setting>, Vec<String>) {
-    let mut settings = settings;
-    let mut warnings = Vec::new();
-    for place in 0..settings.len() {
-        let Some(text) = settings[place].value.take() else { continue };
-        let mut missing = Vec::new();
-        let expanded = value(&text, place, &settings, env, &mut missing);
-        let setting = &mut settings[place];
-        for what in missing {
-            warnings.push(format!("{}: {}: {what}", setting.origin, setting.name));
-        }
-        setting.value = Some(expanded);
-    }
-    (settings, warnings)
+/// Whether a value may ask for the output of a command, `@(exec://..)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commands {
+    Run,
+    /// Their outputs stay unknown: nothing is to happen.
+    Leave,
 }
 
-/// One value, as it stands at `place` among `settings`. `missing` gets what stays as it is.
-pub(super) fn value(
-    text: &str,
-    place: usize,
-    settings: &[Setting],
+/// Expands all settings; returns them with what looked wrong.
+pub(super) fn expand(
+    settings: Vec<Setting>,
     env: &Environment,
-    missing: &mut Vec<String>,
-) -> String {
-    let text = replace(text, "$(", |name| {
+    commands: Commands,
+) -> Result<(Vec<Setting>, Vec<String>), StartError> {
+    let mut settings = settings;
+    let mut warnings = Vec::new();
+    for setting in &mut settings {
+        let Some(mut text) = setting.value.take() else { continue };
+        let mut missing = Vec::new();
+        if text.contains("$(") {
+            text = from_environment(&text, env, &mut missing);
+        }
+        if text.contains("@(") {
+            let content = |source: &str| from_source(source, commands, &mut missing);
+            text = replace(&text, "@(", content).map_err(|why| wrong(setting, &why))?;
+        }
+        setting.value = Some(text);
+        let (name, origin) = (&setting.name, &setting.origin);
+        warnings.extend(missing.iter().map(|what| format!("{origin}: {name}: {what}")));
+    }
+    let names = names(&settings);
+    let mut bytes = 0;
+    for place in 0..settings.len() {
+        let Some(text) = settings[place].value.as_deref() else { continue };
+        if text.contains("%(") {
+            let mut missing = Vec::new();
+            let known = Known { settings: &settings, names: Some(&names), place };
+            let expanded = from_options(text, &known, &mut missing)
+                .map_err(|why| wrong(&settings[place], &why))?;
+            let (name, origin) = (&settings[place].name, &settings[place].origin);
+            warnings.extend(missing.iter().map(|what| format!("{origin}: {name}: {what}")));
+            settings[place].value = Some(expanded);
+        }
+        bytes += settings[place].value.as_ref().map_or(0, String::len);
+        if bytes > BYTES_MAX {
+            let why = format!("all values together are longer than {} MiB", BYTES_MAX >> 20);
+            return Err(wrong(&settings[place], &why));
+        }
+    }
+    Ok((settings, warnings))
+}
+
+fn wrong(setting: &Setting, why: &str) -> StartError {
+    StartError::new(format!("{}: {}: {why}", setting.origin, setting.name))
+}
+
+/// The places of each name, in their order.
+fn names(settings: &[Setting]) -> HashMap<String, Vec<usize>> {
+    let mut names: HashMap<String, Vec<usize>> = HashMap::new();
+    for (place, setting) in settings.iter().enumerate() {
+        // What stands behind the second is never asked for.
+        match names.get_mut(&setting.name) {
+            Some(places) if places.len() > 1 => {}
+            Some(places) => places.push(place),
+            None => drop(names.insert(setting.name.clone(), vec![place])),
+        }
+    }
+    names
+}
+
+/// The name of a file that is read now, before all settings are known.
+pub(super) fn early(text: &str, place: usize, read: &Read<'_>) -> Result<String, String> {
+    if !text.contains('(') {
+        return Ok(text.to_owned());
+    }
+    let text = from_environment(text, read.env, &mut Vec::new());
+    let known = Known { settings: &read.settings, names: None, place };
+    from_options(&text, &known, &mut Vec::new())
+}
+
+fn from_environment(text: &str, env: &Environment, missing: &mut Vec<String>) -> String {
+    let replaced = replace(text, "$(", |name| {
         let found = env.iter().find(|(variable, _)| variable.to_str() == Some(name));
-        if found.is_none() {
+        if found.is_none() && !name.is_empty() {
             missing.push(format!("the environment has no {name}: $({name}) stays as it is"));
         }
-        found.and_then(|(_, value)| value.to_str()).map(str::to_owned)
+        Ok(found.and_then(|(_, value)| value.to_str()).map(str::to_owned))
     });
-    let text = replace(&text, "@(", |file| match fs::read_to_string(file) {
-        Ok(content) => Some(content.trim_end().to_owned()),
-        Err(error) => {
-            missing.push(format!("cannot read {file} ({error}): @({file}) stays as it is"));
-            None
+    replaced.expect("looking something up does not fail")
+}
+
+/// `@(file)` or `@(exec://command)`.
+fn from_source(
+    source: &str,
+    commands: Commands,
+    missing: &mut Vec<String>,
+) -> Result<Option<String>, String> {
+    let content = match source.split_once("://") {
+        None if source.is_empty() => return Ok(None),
+        None => fs::read(source).map_err(|error| format!("cannot read {source}: {error}"))?,
+        Some(("exec", command)) if commands == Commands::Leave => {
+            missing.push(format!("what {command} prints is not asked for now"));
+            return Ok(None);
         }
-    });
-    replace(&text, "%(", |inner| match inner.split_whitespace().collect::<Vec<_>>().as_slice() {
-        [_] | [] => lookup(inner, place, settings),
-        terms => {
-            if inner.contains('(') {
-                missing.push(format!("%({inner}): parentheses do not nest"));
-            }
-            Some(calculate(terms, place, settings).to_string())
+        Some(("exec", command)) => {
+            let output = Command::new("/bin/sh").args(["-c", command]).output();
+            output.map_err(|error| format!("cannot run {command}: {error}"))?.stdout
         }
-    })
+        Some((scheme, _)) => {
+            return Err(format!("expected @(file) or @(exec://command), found {scheme}://"));
+        }
+    };
+    if content.len() > VALUE_BYTES_MAX {
+        return Err(format!("{source} gives more than {} MiB", VALUE_BYTES_MAX >> 20));
+    }
+    Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned()))
 }
 
 /// Replaces each `open` ... `)` by what `found` gives for the text between; else leaves it.
-fn replace(text: &str, open: &str, mut found: impl FnMut(&str) -> Option<String>) -> String {
+fn replace(
+    text: &str,
+    open: &str,
+    mut found: impl FnMut(&str) -> Result<Option<String>, String>,
+) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(open) {
         let Some((inner, behind)) = after.split_once(')') else { break };
         out.push_str(before);
-        match found(inner) {
+        match found(inner)? {
             Some(value) => out.push_str(&value),
             None => out.extend([open, inner, ")"]),
         }
         rest = behind;
+        if out.len() > VALUE_BYTES_MAX {
+            return Err(too_long());
+        }
     }
     out.push_str(rest);
-    out
+    Ok(out)
 }
 
-/// uWSGI: the first setting of that name counts, above `place` or below it.
-fn lookup(name: &str, place: usize, settings: &[Setting]) -> Option<String> {
-    let others = settings.iter().enumerate().filter(|(index, _)| *index != place);
-    others.into_iter().find_map(|(_, setting)| named(name, setting)).map(str::to_owned)
+fn too_long() -> String {
+    format!("it grows beyond {} MiB: does it refer to itself?", VALUE_BYTES_MAX >> 20)
 }
 
-fn named<'a>(name: &str, setting: &'a Setting) -> Option<&'a str> {
-    if PLACEHOLDERS.contains(&setting.name.as_str()) {
-        let (key, value) = setting.value.as_deref()?.split_once('=')?;
-        return (key.trim() == name).then(|| value.trim());
+/// What `%(name)` finds: the settings, seen from one of them.
+struct Known<'a> {
+    settings: &'a [Setting],
+    /// Without it the settings are searched.
+    names: Option<&'a HashMap<String, Vec<usize>>>,
+    place: usize,
+}
+
+impl Known<'_> {
+    /// uWSGI: the first setting of that name counts, above `place` or below it.
+    fn value(&self, name: &str) -> Option<&str> {
+        let setting = match self.names {
+            Some(names) => {
+                let places = names.get(name)?;
+                &self.settings[*places.iter().find(|place| **place != self.place)?]
+            }
+            None => self.settings.iter().find(|setting| setting.name == name)?,
+        };
+        // uWSGI: a bare flag reads as nothing.
+        Some(setting.value.as_deref().unwrap_or(""))
     }
-    // uWSGI: a bare flag reads as nothing.
-    (setting.name == name).then(|| setting.value.as_deref().unwrap_or(""))
 }
 
-/// uWSGI: from left to right, no precedence, whole numbers; what is no number counts as 0.
-fn calculate(terms: &[&str], place: usize, settings: &[Setting]) -> i64 {
-    let number = |term: &str| {
-        let text = lookup(term, place, settings).unwrap_or_else(|| term.to_owned());
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        text[..digits].parse().unwrap_or(0)
-    };
-    let mut total: i64 = terms.first().map_or(0, |term| number(term));
-    for step in terms[1..].chunks(2) {
-        let operand = step.get(1).map_or(0, |term| number(term));
-        total = match step[0] {
-            "+" => total.saturating_add(operand),
-            "-" => total.saturating_sub(operand),
-            "*" => total.saturating_mul(operand),
-            "/" => total.checked_div(operand).unwrap_or(0),
-            _ => total,
+/// Replaces `%(name)` and `%(a + 1)`, the innermost first, and again in what was put in.
+fn from_options(
+    text: &str,
+    known: &Known<'_>,
+    missing: &mut Vec<String>,
+) -> Result<String, String> {
+    let mut out = text.to_owned();
+    let mut from = 0;
+    let mut steps = 0;
+    while let Some(first) = out[from..].find("%(").map(|at| from + at) {
+        let Some(close) = out[first..].find(')').map(|at| first + at) else { break };
+        let open = out[first..close].rfind("%(").map_or(first, |at| first + at);
+        let inner = &out[open + 2..close];
+        if inner.contains('(') {
+            missing.push(format!("%({inner}): parentheses do not nest"));
+        }
+        let terms: Vec<_> = inner.split(' ').filter(|term| !term.is_empty()).collect();
+        let value = match terms.as_slice() {
+            [_] | [] => known.value(inner).map(str::to_owned),
+            terms => Some(calculate(terms, known)),
+        };
+        match value {
+            Some(value) => {
+                steps += 1;
+                if steps > STEPS_MAX || out.len() + value.len() > VALUE_BYTES_MAX {
+                    return Err(too_long());
+                }
+                out.replace_range(open..=close, &value);
+                from = open;
+            }
+            None => from = close + 1,
+        }
+    }
+    Ok(out)
+}
+
+/// What stands between two terms.
+#[derive(Clone, Copy)]
+enum Operator {
+    /// Also what uWSGI does not know.
+    Join,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+/// uWSGI: from left to right, no precedence, whole numbers; texts that no operator stands between
+/// are joined.
+fn calculate(terms: &[&str], known: &Known<'_>) -> String {
+    let mut total = String::new();
+    let mut operator = Operator::Join;
+    for term in terms {
+        let one = |add| (number(&total).saturating_add(add)).to_string();
+        operator = match *term {
+            "+" => Operator::Add,
+            "-" => Operator::Subtract,
+            "*" => Operator::Multiply,
+            "/" => Operator::Divide,
+            "++" => {
+                total = one(1);
+                Operator::Join
+            }
+            "--" => {
+                total = one(-1);
+                Operator::Join
+            }
+            text => {
+                let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+                // uWSGI: a word that is neither a number nor known is nothing.
+                let text = if is_number { text } else { known.value(text).unwrap_or("") };
+                total = applied(operator, &total, text);
+                Operator::Join
+            }
         };
     }
     total
+}
+
+fn applied(operator: Operator, left: &str, right: &str) -> String {
+    let (first, second) = (number(left), number(right));
+    let result = match operator {
+        Operator::Join => return format!("{left}{right}"),
+        Operator::Add => first.saturating_add(second),
+        Operator::Subtract => first.saturating_sub(second),
+        Operator::Multiply => first.saturating_mul(second),
+        Operator::Divide => first.checked_div(second).unwrap_or(0),
+    };
+    result.to_string()
+}
+
+/// uWSGI: the digits in front; 0 without any.
+fn number(text: &str) -> i64 {
+    let text = text.trim_start();
+    let sign = usize::from(text.starts_with('-'));
+    let digits = text.bytes().skip(sign).take_while(u8::is_ascii_digit).count();
+    text[..sign + digits].parse().unwrap_or(0)
+}
+
+/// This machine's name.
+pub(super) fn hostname() -> Option<String> {
+    file_line("/proc/sys/kernel/hostname")
 }
 
 /// The `%x` letters of one ini file.
@@ -178,7 +355,7 @@ impl Magic {
     fn letter(&self, letter: char) -> Option<String> {
         let value = match letter {
             '%' => "%".to_owned(),
-            'h' => file_line("/proc/sys/kernel/hostname")?,
+            'h' => hostname()?,
             'v' => std::env::current_dir().ok()?.display().to_string(),
             'V' => env!("CARGO_PKG_VERSION").to_owned(),
             'k' => std::thread::available_parallelism().map_or(1, usize::from).to_string(),
@@ -246,7 +423,7 @@ mod tests {
     use super::*;
     use crate::options::Origin;
 
-    fn expanded(lines: &[&str]) -> Vec<String> {
+    fn tried(lines: &[&str]) -> Result<Vec<String>, String> {
         let settings = lines.iter().map(|line| {
             let (name, value) = match line.split_once(" = ") {
                 Some((name, value)) => (name, Some(value.to_owned())),
@@ -255,8 +432,13 @@ mod tests {
             Setting { name: name.to_owned(), value, origin: Origin::Argument(1) }
         });
         let env = vec![("WORKERS".into(), "6".into())];
-        let (settings, _) = expand(settings.collect(), &env);
-        settings.into_iter().map(|setting| setting.value.unwrap_or_default()).collect()
+        let (settings, _) =
+            expand(settings.collect(), &env, Commands::Run).map_err(|error| error.to_string())?;
+        Ok(settings.into_iter().map(|setting| setting.value.unwrap_or_default()).collect())
+    }
+
+    fn expanded(lines: &[&str]) -> Vec<String> {
+        tried(lines).expect("all is right")
     }
 
     #[test]
@@ -264,13 +446,66 @@ mod tests {
         let lines = ["name = a", "x = %(name) %(later)", "name = b", "x = %(name)", "later = z"];
         assert_eq!(expanded(&lines), ["a", "a z", "b", "a", "z"]);
         assert_eq!(expanded(&["vacuum", "x = [%(vacuum)]"]), ["", "[]"]);
-        assert_eq!(expanded(&["set = a=/srv", "x = %(a)/%(b)"]), ["a=/srv", "/srv/%(b)"]);
+        assert_eq!(expanded(&["x = 1", "x = %(x)2", "y = %(x)"]), ["1", "12", "1"]);
+    }
+
+    #[test]
+    fn values_within_values_are_replaced_too() {
+        let lines = ["x = a%(y)", "y = b%(z)", "z = c", "w = %(x)"];
+        assert_eq!(expanded(&lines), ["abc", "bc", "c", "abc"]);
+        let lines = ["a = x", "x = deep", "b = %(a%(a))", "d = %(%(a))", "e = ((%(a)"];
+        assert_eq!(expanded(&lines), ["x", "deep", "%(ax)", "%(x)", "((x"]);
+        let lines = ["t = %(a) %(b", "a = 1)", "b = x)%(a)", "c = $(%(d))", "d = WORKERS"];
+        assert_eq!(expanded(&lines), ["1) %(b", "1)", "x)1)", "$(WORKERS)", "WORKERS"]);
+    }
+
+    #[test]
+    fn what_refers_to_itself_is_an_error() {
+        let message = "argument 1: b: it grows beyond 1 MiB: does it refer to itself?";
+        for lines in [["y = %(z)", "z = %(y)"], ["a = x%(b)", "b = %(a)"]] {
+            let error = tried(&lines).expect_err("it goes in a circle");
+            assert!(error.ends_with("does it refer to itself?"), "{error}");
+        }
+        let mut laughs = vec!["b = %(b1)".to_owned()];
+        for level in 1..10 {
+            laughs.push(format!("b{level} = {}", format!("%(b{})", level + 1).repeat(10)));
+        }
+        laughs.push("b10 = ha".repeat(1));
+        let laughs: Vec<_> = laughs.iter().map(String::as_str).collect();
+        assert_eq!(tried(&laughs), Err(message.to_owned()));
     }
 
     #[test]
     fn sums_go_from_left_to_right() {
-        let lines = ["n = 3", "x = %(n + 4 * 2)", "x = %(n / 0)", "x = %(2*2)", "x = %(9 - n)"];
-        assert_eq!(expanded(&lines), ["3", "14", "0", "%(2*2)", "6"]);
+        for (sum, result) in [
+            ("n + 4 * 2", "14"),
+            ("n / 0", "0"),
+            ("9 - n", "6"),
+            ("n - 5", "-2"),
+            (" n + 4 ", "7"),
+            ("n + n + n", "9"),
+            ("n + x", "3"),
+            ("n + 4.7", "3"),
+            ("1.5 * 2", "0"),
+            ("s + n", "3"),
+            ("n ++", "4"),
+            ("n --", "2"),
+            ("s n", "abc3"),
+            ("s . n ^ s", "abc3abc"),
+            ("n % 2", "32"),
+            ("n -1", "3"),
+            ("n +", "3"),
+            ("nope nope", ""),
+            ("nope + 1", "1"),
+            ("n . 1 + 1", "32"),
+        ] {
+            assert_eq!(
+                expanded(&["n = 3", "s = abc", &format!("x = %({sum})")])[2],
+                result,
+                "{sum}"
+            );
+        }
+        assert_eq!(expanded(&["x = %(2*2) %(n+4) %() %( )"]), ["%(2*2) %(n+4) %() %( )"]);
     }
 
     #[test]
@@ -281,7 +516,11 @@ mod tests {
         let line = format!("x = @({})", file.display());
         let lines = ["x = $(WORKERS)", "x = $(NONE)/$(WORKERS)", "x = %($(WORKERS) * 2)", &line];
         assert_eq!(expanded(&lines), ["6", "$(NONE)/6", "12", "12"]);
-        assert_eq!(expanded(&["x = 100%", "x = $(", "x = %()"]), ["100%", "$(", "%()"]);
+        assert_eq!(expanded(&["x = 100%", "x = $(", "x = %()", "x = @()"])[3], "@()");
+        assert_eq!(expanded(&["x = [@(exec://echo 4; echo 5)]"]), ["[4\n5]"]);
+        let error = tried(&["x = @(/nowhere/it)"]).expect_err("it is not there");
+        assert!(error.starts_with("argument 1: x: cannot read /nowhere/it: No such"), "{error}");
+        assert!(tried(&["x = @(data://0)"]).is_err());
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub fn show_config(options: &Options) -> String {
     for setting in &options.settings {
         let name = &setting.name;
         // What such a file says follows in its place.
-        let mark = if super::ini::is_include(name) { "; " } else { "" };
+        let mark = if super::include::is_include(name) { "; " } else { "" };
         match &setting.value {
             Some(value) => push(&mut out, format_args!("{mark}{name} = {value}\n")),
             None => push(&mut out, format_args!("{mark}{name} = true\n")),

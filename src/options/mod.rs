@@ -9,13 +9,18 @@ pub mod check;
 mod environment;
 mod expand;
 pub mod help;
+mod include;
 mod ini;
+mod json;
 mod life;
+mod logic;
 pub mod python;
 mod recycling;
 mod setting;
 pub mod table;
 mod value;
+mod xml;
+mod yaml;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,12 +31,16 @@ pub use setting::{Origin, Setting};
 pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
+use expand::Commands;
 
 /// The uWSGI release whose options and behaviour are meant: agents compare `version_info` with it.
 pub const UWSGI_VERSION: (i64, i64, i64) = (2, 0, 31);
 
 /// What one environment holds: names and values, as `std::env::vars_os` gives them.
 pub type Environment = Vec<(OsString, OsString)>;
+
+/// The environment variable that is set while a configuration is read anew: `if-reload`.
+pub const RELOADS: &str = "UWSGI_RELOADS";
 
 /// Reads all sources in uWSGI's order: the environment's `UWSGI_*`, then the arguments from left to
 /// right, each ini file in the place of the argument that names it.
@@ -41,7 +50,7 @@ pub type Environment = Vec<(OsString, OsString)>;
 pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, StartError> {
     let mut read = environment::settings(env)?;
     argv::settings(args, &mut read)?;
-    let (settings, mut warnings) = expand::expand(read.settings, env);
+    let (settings, mut warnings) = expand::expand(read.settings, env, Commands::Run)?;
     let mut options = Options { config_dir: read.config_dir, settings, ..Options::default() };
     warnings.append(&mut read.warnings);
     options.warnings = warnings;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Environment;
+use super::logic::Block;
 
 /// Where a setting was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +50,25 @@ pub(super) struct Read<'a> {
     pub(super) config_dir: Option<PathBuf>,
     /// The sections that are being read, the outermost first.
     pub(super) open: Vec<(PathBuf, String)>,
+    /// All files so far.
+    pub(super) files: usize,
+    /// The condition or loop that goes on.
+    pub(super) block: Option<Block>,
+    /// Files that are read last.
+    pub(super) inherited: Vec<(String, Origin)>,
 }
 
 impl Read<'_> {
     pub(super) fn new(env: &Environment) -> Read<'_> {
-        Read { env, settings: Vec::new(), warnings: Vec::new(), config_dir: None, open: Vec::new() }
+        Read {
+            env,
+            settings: Vec::new(),
+            warnings: Vec::new(),
+            config_dir: None,
+            open: Vec::new(),
+            files: 0,
+            block: None,
+            inherited: Vec::new(),
+        }
     }
 }

@@ -7,6 +7,9 @@
 // Every row ends alike, also one that says everything.
 #![allow(clippy::needless_update)]
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use super::Options;
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::recycling::Algorithm;
@@ -51,6 +54,8 @@ pub enum Takes {
     /// Text without blanks.
     Word,
     Text,
+    /// Text, or an empty one.
+    AnyText,
     MaybeText,
 }
 
@@ -107,7 +112,7 @@ impl Takes {
             Takes::Path => "PATH",
             Takes::Pair => "KEY=VALUE",
             Takes::Word => "NAME",
-            Takes::Text => "TEXT",
+            Takes::Text | Takes::AnyText => "TEXT",
             Takes::MaybeText => "[TEXT]",
         }
     }
@@ -141,7 +146,8 @@ impl Takes {
             Takes::Octal => value.octal().map(drop),
             Takes::SocketMode => value.socket_mode().map(drop),
             Takes::Pair => value.pair().map(drop),
-            Takes::Flag | Takes::MaybeText | Takes::Address | Takes::HttpAddress => Ok(()),
+            Takes::Flag | Takes::AnyText | Takes::MaybeText => Ok(()),
+            Takes::Address | Takes::HttpAddress => Ok(()),
             Takes::Path | Takes::Word | Takes::Text => value.text().map(drop),
         }
     }
@@ -183,7 +189,9 @@ impl Section {
 
 /// The row of `name`, and the name as the table has it.
 pub(super) fn find(name: &str) -> Option<(&'static str, &'static Opt)> {
-    names().find(|(known, _)| *known == name)
+    static BY_NAME: OnceLock<HashMap<&'static str, &'static Opt>> = OnceLock::new();
+    let by_name = BY_NAME.get_or_init(|| names().collect());
+    by_name.get_key_value(name).map(|(name, opt)| (*name, *opt))
 }
 
 pub(super) fn find_short(letter: char) -> Option<&'static Opt> {
@@ -3828,8 +3836,7 @@ pub static TABLE: &[Opt] = &[
         names: &["inherit"],
         takes: Takes::Path,
         section: Section::Configuration,
-        status: Status::Adapted("The file is read in place."),
-        help: "Read this file as a template.",
+        help: "Read this file after all others.",
         ..ROW
     },
     Opt {
@@ -3837,7 +3844,6 @@ pub static TABLE: &[Opt] = &[
         short: Some('x'),
         takes: Takes::Path,
         section: Section::Configuration,
-        status: Status::Refused("XML is not supported yet: write it as ini."),
         help: "Read this XML file.",
         ..ROW
     },
@@ -3846,7 +3852,7 @@ pub static TABLE: &[Opt] = &[
         short: Some('y'),
         takes: Takes::Path,
         section: Section::Configuration,
-        status: Status::Refused("YAML is not supported yet: write it as ini."),
+        status: Status::Adapted("Quotes are YAML's; what is no YAML is read by line."),
         help: "Read this YAML file.",
         ..ROW
     },
@@ -3855,7 +3861,6 @@ pub static TABLE: &[Opt] = &[
         short: Some('j'),
         takes: Takes::Path,
         section: Section::Configuration,
-        status: Status::Refused("JSON is not supported yet: write it as ini."),
         help: "Read this JSON file.",
         ..ROW
     },
@@ -3900,25 +3905,22 @@ pub static TABLE: &[Opt] = &[
             "ifexists",
             "ifplugin",
         ],
-        takes: Takes::MaybeText,
+        takes: Takes::AnyText,
         section: Section::Configuration,
-        status: Status::Refused("Conditions are not supported yet: make two files."),
         help: "Read what follows under a condition.",
         ..ROW
     },
     Opt {
         names: &["for", "foreach", "for-glob", "for-times", "for-readline"],
-        takes: Takes::MaybeText,
+        takes: Takes::AnyText,
         section: Section::Configuration,
-        status: Status::Refused("Loops are not supported yet: write the lines out."),
         help: "Read what follows several times.",
         ..ROW
     },
     Opt {
-        names: &["endif", "endfor", "end-if", "end-for"],
+        names: &["endif", "endfor", "end-if", "end-for", "end"],
         takes: Takes::MaybeText,
         section: Section::Configuration,
-        status: Status::Refused("Conditions and loops are not supported yet."),
         help: "End a condition or a loop.",
         ..ROW
     },

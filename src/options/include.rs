@@ -1,0 +1,528 @@
+//! Configuration files as a source: which file and section is meant, and each of its settings in
+//! the place that names the file. How the text is read is the matter of `ini`, `yaml`, `json` and
+//! `xml`.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::expand::{self, Magic};
+use super::setting::{Origin, Read, Setting};
+use super::{ini, json, logic, xml, yaml};
+use crate::error::StartError;
+
+/// A file beyond this is none that a person wrote.
+const FILE_BYTES_MAX: u64 = 32 << 20;
+/// Settings of all sources together.
+const SETTINGS_MAX: usize = 1_000_000;
+/// Files within files.
+const DEPTH_MAX: usize = 64;
+/// A file that names another one twice, which names another one twice ...
+const FILES_MAX: usize = 10_000;
+
+/// One entry of a file's section: nothing is replaced in it yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// Counts from 1.
+    pub(super) line: usize,
+    pub(super) key: String,
+    pub(super) value: Option<String>,
+}
+
+/// What a file's text says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Content {
+    pub(super) entries: Vec<Entry>,
+    /// The names of all sections, if the wanted one is not among them.
+    pub(super) missing: Option<Vec<String>>,
+    /// Lines and what looks wrong about them.
+    pub(super) warnings: Vec<(usize, String)>,
+}
+
+/// Where a text cannot be read, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed {
+    pub(super) line: usize,
+    pub(super) why: String,
+}
+
+impl Malformed {
+    pub(super) fn new(line: usize, why: impl Into<String>) -> Malformed {
+        Malformed { line, why: why.into() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Ini,
+    Yaml,
+    Json,
+    Xml,
+}
+
+/// The option that reads a file, by the end of its name.
+pub(super) fn option_for(path: &str) -> Option<&'static str> {
+    Some(match Path::new(path).extension()?.to_str()? {
+        "ini" => "ini",
+        "yaml" | "yml" => "yaml",
+        "json" | "js" => "json",
+        "xml" => "xml",
+        _ => return None,
+    })
+}
+
+/// Whether an option of that name is replaced by a file's settings.
+pub(super) fn is_include(name: &str) -> bool {
+    matches!(name, "config" | "include" | "inherit") || format_of_option(name).is_some()
+}
+
+fn format_of_option(name: &str) -> Option<Format> {
+    Some(match name {
+        "ini" => Format::Ini,
+        "yaml" | "yml" => Format::Yaml,
+        "json" | "js" => Format::Json,
+        "xml" | "xmlconfig" => Format::Xml,
+        _ => return None,
+    })
+}
+
+/// Appends a setting as the block that it stands in has it, and the settings of the file that it
+/// names.
+pub(super) fn push(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
+    if logic::is_end(&setting.name) {
+        read.block = None;
+        return append(setting, read);
+    }
+    if let Some(open) = logic::open(&setting, &read.settings, read.env)? {
+        if let Some(outer) = &read.block {
+            let (name, origin) = (&outer.name, &outer.origin);
+            return Err(StartError::new(format!(
+                "{}: {}: expected the end of {name} ({origin}): blocks do not nest",
+                setting.origin, setting.name
+            )));
+        }
+        append(setting, read)?;
+        read.block = Some(open);
+        return Ok(());
+    }
+    let Some(block) = read.block.take() else { return append(setting, read) };
+    // uWSGI: what a file says that is named within a block is not of the block.
+    for setting in block.settings(setting) {
+        append(setting, read)?;
+    }
+    read.block = Some(block);
+    Ok(())
+}
+
+/// Says that a block goes on to the end of its source, and ends it.
+pub(super) fn end_block(read: &mut Read<'_>) {
+    if let Some(block) = read.block.take() {
+        let end = if block.name.starts_with("for") { "endfor" } else { "endif" };
+        let (name, origin) = (&block.name, &block.origin);
+        read.warnings.push(format!("{origin}: {name}: expected {end} before the end"));
+    }
+}
+
+fn append(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
+    if read.settings.len() >= SETTINGS_MAX {
+        let origin = &setting.origin;
+        return Err(StartError::new(format!("{origin}: more than {SETTINGS_MAX} settings")));
+    }
+    let written = match (setting.name.as_str(), setting.value.as_deref()) {
+        ("set" | "set-placeholder" | "set-ph", value) => {
+            let set = variable(&setting, value.unwrap_or(""))?;
+            read.settings.push(setting);
+            read.settings.push(set);
+            return Ok(());
+        }
+        (name, Some(value)) if is_include(name) => value.to_owned(),
+        _ => {
+            read.settings.push(setting);
+            return Ok(());
+        }
+    };
+    let place = read.settings.len();
+    // The file is read before all values are replaced; what is known by now is.
+    let file = expand::early(&written, place, read)
+        .map_err(|why| StartError::new(format!("{}: {}: {why}", setting.origin, setting.name)))?;
+    let (name, origin) = (setting.name.clone(), setting.origin.clone());
+    read.settings.push(setting);
+    let format = format_of_option(&name);
+    let block = read.block.take();
+    if name == "inherit" {
+        read.inherited.push((file, origin));
+    } else {
+        include(&file, &origin, format, read)?;
+    }
+    read.block = block;
+    Ok(())
+}
+
+/// uWSGI: `inherit` files are read when all else was.
+pub(super) fn inherit(read: &mut Read<'_>) -> Result<(), StartError> {
+    while !read.inherited.is_empty() {
+        for (file, origin) in std::mem::take(&mut read.inherited) {
+            include(&file, &origin, None, read)?;
+        }
+    }
+    Ok(())
+}
+
+/// `set = name=value` is a setting of that name; `set-placeholder` is one that is no option.
+fn variable(setting: &Setting, text: &str) -> Result<Setting, StartError> {
+    let Setting { name, origin, .. } = setting;
+    let (key, value) = text.split_once('=').unwrap_or(("", ""));
+    if key.trim().is_empty() {
+        return Err(StartError::new(format!(
+            "{origin}: {name}: expected name=value, found \"{text}\""
+        )));
+    }
+    let key = key.trim();
+    if name != "set" && super::table::find(key).is_some() {
+        return Err(StartError::new(format!(
+            "{origin}: {name}: {key} is an option: write {key} = {value}"
+        )));
+    }
+    let value = Some(value.trim().to_owned());
+    Ok(Setting { name: key.to_owned(), value, origin: origin.clone() })
+}
+
+/// Reads `file`, `file:section` or `:section` of the file that names it.
+fn include(
+    written: &str,
+    origin: &Origin,
+    format: Option<Format>,
+    read: &mut Read<'_>,
+) -> Result<(), StartError> {
+    let wrong = |text: String| StartError::new(format!("{origin}: {text}"));
+    if written.contains("://") {
+        return Err(wrong(format!("expected a file, found \"{written}\": fetch it first")));
+    }
+    let (file, section) = match written.rsplit_once(':') {
+        Some((file, section)) if !section.contains('/') => (file, Some(section)),
+        _ => (written, None),
+    };
+    let path = match (file, origin) {
+        ("", Origin::File { path, .. }) => path.to_path_buf(),
+        ("", _) if written.is_empty() => return Err(wrong("expected a file".to_owned())),
+        ("", _) => return Err(wrong(format!("no file before the section {written}"))),
+        ("-", _) => PathBuf::from("/dev/stdin"),
+        _ => PathBuf::from(file),
+    };
+    let whole = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+    let visit = (whole.clone(), section.unwrap_or("").to_owned());
+    let shown = path.display();
+    if read.open.contains(&visit) {
+        let section = section.unwrap_or("uwsgi");
+        return Err(wrong(format!("{shown}: its section [{section}] includes itself")));
+    }
+    read.files += 1;
+    if read.open.len() >= DEPTH_MAX || read.files > FILES_MAX {
+        return Err(wrong(format!(
+            "{shown}: more than {DEPTH_MAX} files within files, or {FILES_MAX} in all"
+        )));
+    }
+    let text = contents(&path).map_err(|why| wrong(format!("cannot read {shown}: {why}")))?;
+    if read.config_dir.is_none() && file != "-" {
+        read.config_dir = whole.parent().map(Path::to_path_buf);
+    }
+    let format = format.unwrap_or_else(|| {
+        option_for(&path.to_string_lossy()).and_then(format_of_option).unwrap_or(Format::Ini)
+    });
+    let outermost = read.open.first().cloned();
+    let magic = Magic::new(file, &whole, section.unwrap_or(""), outermost.as_ref());
+    read.open.push(visit);
+    let result = settings(&text, format, &path, section.unwrap_or("uwsgi"), &magic, read);
+    end_block(read);
+    read.open.pop();
+    result
+}
+
+/// Appends what one section of a text says.
+fn settings(
+    text: &str,
+    format: Format,
+    path: &Path,
+    section: &str,
+    magic: &Magic,
+    read: &mut Read<'_>,
+) -> Result<(), StartError> {
+    let shared: Arc<Path> = Arc::from(path);
+    let at = |line: usize| Origin::File { path: Arc::clone(&shared), line };
+    let content = match format {
+        Format::Ini => ini::content(text, section),
+        Format::Yaml => yaml::content(text, section),
+        Format::Json => json::content(text, section),
+        Format::Xml => xml::content(text, section),
+    };
+    let content = content
+        .map_err(|Malformed { line, why }| StartError::new(format!("{}: {why}", at(line))))?;
+    for (line, warning) in content.warnings {
+        read.warnings.push(format!("{}: {warning}", at(line)));
+    }
+    if let Some(found) = content.missing {
+        let found = match found.as_slice() {
+            [] => "it has no section".to_owned(),
+            names => format!("it has [{}]", names.join("], [")),
+        };
+        let path = path.display();
+        read.warnings.push(format!("{path}: no section [{section}], so nothing is read: {found}"));
+    }
+    for Entry { line, key, value } in content.entries {
+        let value = value.map(|value| {
+            let (value, unknown) = magic.apply(&value);
+            for letters in unknown {
+                let what = format!("{key}: {letters} means nothing and was taken out");
+                read.warnings.push(format!("{}: {what}", at(line)));
+            }
+            value
+        });
+        push(Setting { name: key, value, origin: at(line) }, read)?;
+    }
+    Ok(())
+}
+
+/// The text of a file. Standard input is read once: a reload finds what was read at the start.
+fn contents(path: &Path) -> Result<String, String> {
+    static STDIN: OnceLock<String> = OnceLock::new();
+    if path == Path::new("/dev/stdin") {
+        if let Some(text) = STDIN.get() {
+            return Ok(text.clone());
+        }
+        let text = from_file(path)?;
+        return Ok(STDIN.get_or_init(|| text).clone());
+    }
+    from_file(path)
+}
+
+fn from_file(path: &Path) -> Result<String, String> {
+    let is_plain = |file: &std::fs::Metadata| file.is_file();
+    let known = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if known.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    let too_long = || format!("it is longer than {} MiB", FILE_BYTES_MAX >> 20);
+    if is_plain(&known) && known.len() > FILE_BYTES_MAX {
+        return Err(too_long());
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let mut bytes = Vec::new();
+    // A device or a pipe has no length.
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(too_long());
+    }
+    // Comments are often in another encoding: `parse_line` looks at the lines that count.
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound if path.is_relative() => match std::env::current_dir() {
+            Ok(here) => format!("no such file in {}", here.display()),
+            Err(_) => "no such file".to_owned(),
+        },
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::{Address, Options, Protocol, parse};
+
+    /// What `--ini` makes of a file with this text; the file is called `app.ini` in messages.
+    fn read(text: &str) -> Result<Options, String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.ini");
+        fs::write(&path, text).expect("written");
+        let prefix = format!("{}/", directory.path().display());
+        parse(&["--ini", &format!("{prefix}app.ini")]).map_err(|error| error.replace(&prefix, ""))
+    }
+
+    #[test]
+    fn the_files_of_the_tutorial_work_unchanged() {
+        let text = include_str!("../../examples/app.ini");
+        let options = read(text).expect("it is right");
+        assert_eq!(options.module.as_deref(), Some("wsgi"));
+        let address = Address::Tcp { host: "0.0.0.0".to_owned(), port: 8080 };
+        assert_eq!(options.sockets[0].address, address);
+        assert_eq!(options.sockets[0].protocol, Protocol::Http);
+        assert!(options.master && options.die_on_term && options.warnings.is_empty());
+        assert_eq!(options.processes, 10);
+        assert!(options.config_dir.is_some_and(|directory| directory.is_absolute()));
+
+        let text = include_str!("../../examples/app_socket.ini");
+        let options = read(text).expect("it is right");
+        assert_eq!(options.sockets[0].address, Address::Unix("my_app.sock".into()));
+        assert_eq!(options.sockets[0].protocol, Protocol::Uwsgi);
+        assert_eq!(options.chmod_socket, Some(0o660));
+        assert!(!options.vacuum && options.warnings.is_empty());
+    }
+
+    #[test]
+    fn lines_may_be_untidy() {
+        let text = "\u{feff}; first\r\n[other]\r\nnot read at all [\r\n\r\n[uwsgi]\r\n\
+                    \tmaster\r\n  processes=  3  \r\nprotocol = http\r\n; env = A=1\r\n\
+                    env = B=two words ; here\r\nenv=C=x=y\r\n[uwsgi]\r\nthreads = 2";
+        let options = read(text).expect("it is right");
+        assert!(options.master);
+        assert_eq!((options.processes, options.threads), (3, 2));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(options.env, [pair("B", "two words ; here"), pair("C", "x=y")]);
+    }
+
+    #[test]
+    fn a_broken_file_says_where_and_why() {
+        for (text, message) in [
+            (
+                "[uwsgi]\n\nharakiri = soon\n",
+                "app.ini:3: harakiri: expected a number of seconds, found \"soon\"",
+            ),
+            ("[uwsgi]\nini = :uwsgi\n", "app.ini:2: app.ini: its section [uwsgi] includes itself"),
+            (
+                "[uwsgi]\nset-ph = processes=4\n",
+                "app.ini:2: set-ph: processes is an option: write processes = 4",
+            ),
+            ("[uwsgi]\nset = x\n", "app.ini:2: set: expected name=value, found \"x\""),
+            ("[uwsgi]\nx = \u{fffd}\n", "app.ini:2: expected UTF-8, found \"x = \u{fffd}\""),
+            (
+                "[uwsgi]\nstrict = true\nproceses = 4\n",
+                "app.ini:3: unknown option proceses, and strict is on; did you mean processes?",
+            ),
+            (
+                "[uwsgi]\nroot_of_all = /srv\nstrict = true\n",
+                "app.ini:2: unknown option root_of_all, and strict is on; a variable of your own \
+                 is set-placeholder = root_of_all=...",
+            ),
+            (
+                "[uwsgi]\nini = /nowhere/x.ini\n",
+                "app.ini:2: cannot read /nowhere/x.ini: no such file",
+            ),
+        ] {
+            assert_eq!(read(text).expect_err(text), message);
+        }
+        assert_eq!(
+            parse(&["/nowhere.ini"]).expect_err("it is not there"),
+            "argument 1: cannot read /nowhere.ini: no such file"
+        );
+        assert_eq!(
+            parse(&["--ini", "/tmp"]).expect_err("it is a directory"),
+            "argument 1: cannot read /tmp: it is a directory"
+        );
+    }
+
+    #[test]
+    fn a_file_without_the_section_is_a_warning() {
+        for (text, warning) in [
+            (
+                "[django]\nx = 1\n",
+                "app.ini: no section [uwsgi], so nothing is read: it has [django]",
+            ),
+            ("", "app.ini: no section [uwsgi], so nothing is read: it has no section"),
+            (
+                "master = true\nvacuum = true\n[uwsgi]\n",
+                "app.ini:1: stands before the first [section], not read: \"master = true\"",
+            ),
+            ("\n[uwsgi\nmaster = 1\n", "app.ini:2: expected [section], found \"[uwsgi\""),
+            ("[uwsgi]\n= 4\n", "app.ini:2: expected a key before =, found \"= 4\""),
+        ] {
+            let options = read(text).expect(text);
+            let found = options.warnings.join("\n");
+            let at = found.find("app.ini").expect("it names the file");
+            assert_eq!(&found[at..], warning);
+            assert_eq!(options.master, text.contains("[uwsgi\n"));
+        }
+    }
+
+    #[test]
+    fn what_looks_wrong_is_a_warning() {
+        for (line, warning) in [
+            (
+                "strict = false ; no",
+                "app.ini:2: strict: a comment needs a line of its own: found \
+                                     \"false ; no\", which counts as true",
+            ),
+            (
+                "module = app:app  # x",
+                "app.ini:2: module: a comment needs a line of its own: \
+                                       \"# x\" is part of the value",
+            ),
+            (
+                "threads = true",
+                "app.ini:2: threads: expected a number, found \"true\", which \
+                                counts as 1",
+            ),
+            ("threads = 2.5", "app.ini:2: threads: only the digits in front of \"2.5\" count"),
+            ("chmod-socket = 0666", "app.ini:2: chmod-socket: 0666 is read as the mode 666"),
+            (
+                "http-socket = 8000",
+                "app.ini:2: http-socket: 8000 is the name of a unix socket; a \
+                                    port is written :8000",
+            ),
+            (
+                "Master = true",
+                "app.ini:2: Master is no option and was taken as a variable; did you \
+                               mean master?",
+            ),
+            (
+                "chdir = $(UWRING_NO_SUCH)",
+                "app.ini:2: chdir: the environment has no \
+              UWRING_NO_SUCH: $(UWRING_NO_SUCH) stays as it is",
+            ),
+            ("logto = /tmp/%Q.log", "app.ini:2: logto: %Q means nothing and was taken out"),
+        ] {
+            let options = read(&format!("[uwsgi]\n{line}\n")).expect(line);
+            let found = options.warnings.join("\n");
+            let at = found.find("app.ini").expect("it names the file");
+            assert_eq!(&found[at..], warning);
+        }
+        let harmless = "[uwsgi]\nmaster = true\nbase = /srv\nlog-format = %(addr) ; %(uri)\n";
+        let options = read(harmless).expect("it is right");
+        assert_eq!(options.warnings.len(), 1, "{:?}", options.warnings); // log-format is for later.
+    }
+
+    #[test]
+    fn a_later_scalar_wins_and_lists_grow() {
+        let text = "[uwsgi]\nmaster = true\nmaster = false\nprocesses = 2\nprocesses = 3\n\
+                    pythonpath = a\npp = b\nsocket = :1\nsocket = /x.sock\n";
+        let options = read(text).expect("it is right");
+        assert!(!options.master);
+        assert_eq!((options.processes, options.sockets.len()), (3, 2));
+        assert_eq!(options.pythonpath, ["a", "b"]);
+    }
+
+    #[test]
+    fn files_are_read_in_the_place_that_names_them() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        fs::write(path("base.ini"), "[uwsgi]\nthreads = 9\nprocesses = 9\n").expect("written");
+        let text = "[uwsgi]\nprocesses = 1\nini = %dbase.ini\nini = :dev\nthreads = 3\n\
+                    [dev]\nlogto = %D%n-%x.log\nneed-app = true\n";
+        fs::write(path("app.ini"), text).expect("written");
+        let options = parse(&["--ini", &path("app.ini")]).expect("it is right");
+        assert_eq!((options.processes, options.threads), (9, 3));
+        assert!(options.need_app);
+        let logto =
+            format!("{}/app-dev.log", directory.path().canonicalize().expect("it").display());
+        assert_eq!(options.logto.as_deref(), Some(Path::new(&logto)));
+
+        let dev = parse(&["--ini", &format!("{}:dev", path("app.ini"))]).expect("it is right");
+        assert!(dev.need_app && dev.threads == 1);
+        // uWSGI: an option on the line after --ini wins, a file without --ini is read last.
+        let last = parse(&["--ini", &path("base.ini"), "--threads", "5"]).expect("right");
+        assert_eq!(last.threads, 5);
+        let last = parse(&[&path("base.ini"), "--threads", "5"]).expect("right");
+        assert_eq!(last.threads, 9);
+    }
+}
