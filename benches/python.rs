@@ -12,7 +12,7 @@ use uwring::python::{Config, Py, Runtime};
 use uwring::request::Request;
 use uwring::shared::Board;
 use uwring::sys::Sharing;
-use uwring::wsgi::{Builder, Fixed, Loaded, Local, Place, Plan};
+use uwring::wsgi::{AppSource, Builder, Fixed, Loaded, Local, Place, Plan};
 
 const ONE_HEADER: &str = "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 
@@ -40,8 +40,11 @@ fn plan() -> Plan {
     let geometry = Geometry { shards: 1, workers: 1, threads: 1, slots_per_shard: 8 };
     Plan {
         handoff: Handoff::new(geometry, Sharing::Threads).expect("address space for the slots"),
-        board: Board::new(1, 1, 1).expect("memory for the counters"),
-        place: Place { file: Some(APP.to_owned()), ..Place::default() },
+        board: Board::new(1, 1, 1, 1).expect("memory for the counters"),
+        place: Place {
+            apps: vec![AppSource { file: Some(APP.to_owned()), ..AppSource::default() }],
+            ..Place::default()
+        },
         fixed: Fixed {
             multithread: false,
             multiprocess: false,
@@ -123,7 +126,7 @@ fn call_app(bench: Bench, py: Py<'_>, plan: &Plan, queue: &mut Queue, seat: &Sea
 /// Hands each piece to `bench` with its name; `instructions.rs` counts the same pieces.
 pub fn pieces(bench: Bench) {
     let executable = option_env!("UWRING_BASE_PYTHON").unwrap_or("python3").to_owned();
-    let config = Config { executable, argv: vec!["bench".to_owned()] };
+    let config = Config { executable, argv: vec!["bench".to_owned()], ..Config::default() };
     let runtime = Runtime::start(&config).expect("a Python that starts");
     let plan = plan();
     let mut queue = Queue::new(plan.handoff, 0, vec![0]);

@@ -72,8 +72,15 @@ fn serve(options: Options, args: Vec<OsString>, env: Environment) -> Result<i32,
     for warning in &options.warnings {
         say(&format!("warning: {warning}"));
     }
+    for line in &options.prints {
+        say(line);
+    }
     if options.show_config {
         print(&help::show_config(&options));
+    }
+    if options.no_server {
+        say("no-server mode requested. Goodbye.");
+        return Ok(0);
     }
     if options.doctor {
         let mut options = options;

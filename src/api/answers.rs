@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use super::Api;
 use crate::handoff::limit_own_request;
 use crate::python::{Args, Dict, Exception, Function, Kind, Object, Py};
-use crate::shared::{Wish, core, now_us, worker};
+use crate::shared::{Wish, app as app_row, core, now_us, worker};
 use crate::sys;
 
 pub(super) struct WorkerId;
@@ -203,24 +203,32 @@ fn row<'py>(py: Py<'py>, this: &Api, index: usize) -> Object<'py> {
     entry.set_text("respawn_count", &py.int(row.get(worker::SPAWNS).saturating_sub(1) as i64));
     entry.set_text("tx", &number(worker::TX));
     entry.set_text("avg_rt", &number(worker::AVG_RT_US));
-    let apps = if row.get(worker::HAS_APP) == 1 { vec![app(py, this, index)] } else { Vec::new() };
+    let apps: Vec<_> = match row.get(worker::HAS_APP) {
+        1 => (0..this.mountpoints.len()).map(|id| app(py, this, index, id)).collect(),
+        _ => Vec::new(),
+    };
     entry.set_text("apps", &py.tuple(&apps));
     entry.into_object()
 }
 
-fn app<'py>(py: Py<'py>, this: &Api, index: usize) -> Object<'py> {
+fn app<'py>(py: Py<'py>, this: &Api, index: usize, id: usize) -> Object<'py> {
     let row = this.board.worker(index);
     let number = |place: usize| py.int(row.get(place) as i64);
+    // The only app has what its worker has.
+    let own = this.board.app(index, id);
+    let of = |place: usize, only: usize| {
+        py.int(own.map_or_else(|| row.get(only), |row| row.get(place)) as i64)
+    };
     let app = Dict::new(py);
-    app.set_text("id", &py.int(0));
+    app.set_text("id", &py.int(id as i64));
     app.set_text("modifier1", &py.int(0));
-    app.set_text("mountpoint", &py.bytes(b"", b""));
+    app.set_text("mountpoint", &py.bytes(this.mountpoints[id].as_bytes(), b""));
     app.set_text("startup_time", &number(worker::STARTUP_S));
     app.set_text("interpreter", &number(worker::INTERPRETER));
     // An address in another interpreter means nothing here.
     app.set_text("callable", &py.int(0));
-    app.set_text("requests", &number(worker::REQUESTS));
-    app.set_text("exceptions", &number(worker::EXCEPTIONS));
+    app.set_text("requests", &of(app_row::REQUESTS, worker::REQUESTS));
+    app.set_text("exceptions", &of(app_row::EXCEPTIONS, worker::EXCEPTIONS));
     app.set_text("chdir", &py.bytes(b"", b""));
     app.into_object()
 }

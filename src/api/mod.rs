@@ -37,6 +37,8 @@ pub struct Facts {
     pub workers: usize,
     pub threads: usize,
     pub hostname: String,
+    /// Of each app; one is empty.
+    pub mountpoints: Vec<String>,
     pub started_on: i64,
     pub buffer_size: i64,
     pub master_pid: i32,
@@ -68,6 +70,7 @@ pub struct Api {
     master_pid: i32,
     locks: usize,
     sockets: Vec<i32>,
+    mountpoints: Vec<String>,
     environ: RefCell<Option<Kept>>,
 }
 
@@ -131,6 +134,7 @@ impl Module {
                 master_pid: facts.master_pid,
                 locks: (facts.locks + 1).min(LOCKS_MAX),
                 sockets: facts.sockets.clone(),
+                mountpoints: facts.mountpoints.clone(),
                 environ: RefCell::new(None),
             },
         );

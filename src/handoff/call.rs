@@ -11,6 +11,9 @@ use super::window::{self, BodyEnd};
 use super::{Handoff, fault, slot};
 use crate::request::{Field, Range};
 
+/// In the place of an app's index: there is none for the request.
+pub(super) const NO_APP: u32 = u32::MAX;
+
 /// Bits of a slot's words.
 pub mod flag {
     /// Request: the fields are uwsgi variables.
@@ -224,7 +227,17 @@ impl Call {
         let entry = self.entry();
         entry.worker.store(worker as u32 + 1, Relaxed);
         entry.core.store(core as u32, Relaxed);
+        entry.app.store(0, Relaxed);
         entry.app_request.store(app_request, Relaxed);
+    }
+
+    /// Says which app answers, and how many requests it had: for those that are not the only one.
+    /// None says that there is no app.
+    pub fn sign_app(&self, app: Option<(usize, u64)>) {
+        let entry = self.entry();
+        let (app, number) = app.map_or((NO_APP, 0), |(app, number)| (app as u32, number));
+        entry.app.store(app, Relaxed);
+        entry.app_request.store(number, Relaxed);
     }
 
     /// Says what stands in the head, whose bytes were the first that were written.

@@ -96,6 +96,8 @@ pub(super) struct Slot {
     pub(super) out_flags: AtomicU32,
     pub(super) out_head_len: AtomicU32,
     pub(super) out_headers: AtomicU32,
+    /// Which of the worker's apps answered, `call::NO_APP` for none.
+    pub(super) app: AtomicU32,
     pub(super) app_request: AtomicU64,
     pub(super) out_length: AtomicU64,
     pub(super) file_offset: AtomicU64,

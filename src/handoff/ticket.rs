@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use bytes::Bytes;
 
-use super::call::{ResponseHead, flag};
+use super::call::{NO_APP, ResponseHead, flag};
 use super::region::{Area, Region, Slot, WINDOW_BYTES};
 use super::slot;
 use super::window::{self, BodyEnd};
@@ -211,6 +211,12 @@ impl Ticket {
         let entry = self.entry();
         let app_request = entry.app_request.load(Relaxed);
         (entry.worker.load(Relaxed), entry.core.load(Relaxed), app_request)
+    }
+
+    /// The app that answered, None if there was none.
+    pub fn app(&self) -> Option<u32> {
+        let app = self.entry().app.load(Relaxed);
+        (app != NO_APP).then_some(app)
     }
 
     /// When the request arrived, microseconds since the epoch.

@@ -76,7 +76,7 @@ pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Mem
                 .unwrap_or(Verdict::OldPython { minor }),
         });
     }
-    if plan.place.module.is_none() && plan.place.file.is_none() {
+    if plan.place.apps.is_empty() {
         return untried(Verdict::Capable);
     }
     let key = key(options, embedding, plan);

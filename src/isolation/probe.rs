@@ -191,7 +191,7 @@ fn attempt(embedding: &Embedding, plan: &Plan, limit: Duration, site: Site) -> O
         Ok(Fork::Parent { child }) => {
             drop(theirs);
             let outcome = wait(&ours, &report, child, limit);
-            let file = plan.place.file.as_deref();
+            let file = plan.place.apps.iter().find_map(|app| app.file.as_deref());
             match outcome {
                 Outcome::Ended { how, importing } => {
                     Outcome::Ended { how, importing: name_of(importing, file) }

@@ -165,7 +165,7 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: OwnedFd) -> ! {
         }
     };
     let loaded = if lazy { None } else { Some(preload(&runtime, plan)) };
-    let has_app = loaded.as_ref().is_none_or(|loaded| loaded.app.is_some());
+    let has_app = loaded.as_ref().is_none_or(|loaded| loaded.is_whole(plan));
     tell([READY, u32::from(has_app), 0]);
     let mut watches: Vec<OwnedFd> = Vec::new();
     loop {
@@ -240,7 +240,7 @@ fn load(runtime: &Runtime, plan: &Plan, number: usize) -> Loaded {
         .attach(|py| Loaded::new(py, plan, number).map_err(|error| error.traceback(py)));
     match result {
         Ok((loaded, error)) => {
-            wsgi::report_load(plan, error.as_ref(), started, interpreter.address());
+            wsgi::report_load(plan, &loaded, error.as_ref(), started, interpreter.address());
             loaded
         }
         Err(error) => {
@@ -271,6 +271,7 @@ fn work(
     plan.board
         .worker(index)
         .set(worker::INTERPRETER, runtime.main().interpreter().address() as u64);
+    wsgi::enter_second_directory(&plan.place);
     wsgi::announce(plan, index, incarnation, loaded);
     runtime.main().attach(|py| {
         // Not in the spawner: an app that registers more would do it twice.

@@ -159,6 +159,9 @@ fn judge(setting: &Setting, opt: &'static Opt, options: &mut Options) -> (Verdic
     if let Err(error) = apply::refuse(setting, opt) {
         return (Verdict::Refused, bare(error));
     }
+    if value.text.is_some_and(|text| text.contains("@(exec://")) {
+        return (Verdict::Honoured, "what the command prints is not asked for here".to_owned());
+    }
     if let Err(error) = apply::set(setting, opt, value, options) {
         return (Verdict::Error, bare(error));
     }

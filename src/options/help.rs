@@ -13,9 +13,17 @@ pub fn answer(options: &Options) -> Option<String> {
         Some(version())
     } else if options.dump_options_md {
         Some(markdown())
+    } else if options.dump_options {
+        Some(super::table::names().map(|(name, _)| format!("{name}\n")).collect())
     } else {
-        None
+        options.get.as_ref().map(|name| value_of(name, options))
     }
+}
+
+/// `--get NAME`. uWSGI: the first setting of that name, which `%(NAME)` would be.
+fn value_of(name: &str, options: &Options) -> String {
+    let found = options.settings.iter().find(|setting| setting.name == name);
+    found.map_or(String::new(), |found| format!("{}\n", found.value.as_deref().unwrap_or("true")))
 }
 
 /// `--version`.

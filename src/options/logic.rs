@@ -186,11 +186,11 @@ fn holds(word: &str, text: &str, before: &[Setting], env: &Environment) -> Resul
         "if-exists" => yes_if(path.exists()),
         "if-file" => yes_if(path.is_file()),
         "if-dir" => yes_if(path.is_dir()),
-        "if-hostname" => yes_if(super::expand::hostname().as_deref() == Some(text)),
+        "if-hostname" => yes_if(super::magic::hostname().as_deref() == Some(text)),
         "if-hostname-match" => {
             let pattern = regex::Regex::new(text)
                 .map_err(|error| format!("expected a regular expression: {error}"))?;
-            yes_if(super::expand::hostname().is_some_and(|name| pattern.is_match(&name)))
+            yes_if(super::magic::hostname().is_some_and(|name| pattern.is_match(&name)))
         }
         // What a plugin of that name would do is built in.
         "if-plugin" => yes_if(is_built_in(text)),

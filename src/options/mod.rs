@@ -14,6 +14,7 @@ mod ini;
 mod json;
 mod life;
 mod logic;
+mod magic;
 pub mod python;
 mod recycling;
 mod setting;
@@ -134,6 +135,10 @@ pub struct Options {
     /// `(where, app)` as written: `/api` and `api.wsgi:app` or a file.
     pub mount: Vec<(String, String)>,
     pub manage_script_name: bool,
+    /// SCRIPT_NAME of a proxy chooses no app.
+    pub ignore_script_name: bool,
+    /// Requests for what is mounted nowhere get a 500.
+    pub no_default_app: bool,
     /// End with code 22 when no app could be loaded.
     pub need_app: bool,
     /// Entered before the app is loaded.
@@ -150,6 +155,14 @@ pub struct Options {
     pub py_argv: Vec<String>,
     /// Modules imported beside the app, in the order written.
     pub import: Vec<String>,
+    /// `(name, module or file)`: what `import name` gives.
+    pub module_aliases: Vec<(String, String)>,
+    /// Python's name for the program.
+    pub py_programname: Option<String>,
+    pub py_sys_executable: Option<String>,
+    /// Python's optimisation level, from 0 to 2.
+    pub optimize: u8,
+    pub no_site: bool,
     /// Refuse what PEP 3333 forbids (a str in the body) instead of mending it.
     pub wsgi_strict: bool,
     pub wsgi_disable_file_wrapper: bool,
@@ -268,6 +281,14 @@ pub struct Options {
     pub doctor: bool,
     /// Print the configuration that was read, then go on (uWSGI: it goes on).
     pub show_config: bool,
+    /// Print the value of this option or variable, then end.
+    pub get: Option<String>,
+    /// Print the names of all options, then end.
+    pub dump_options: bool,
+    /// End when the configuration was read.
+    pub no_server: bool,
+    /// Lines for the log at the start.
+    pub prints: Vec<String>,
     /// Say what would become of each setting, then end.
     pub check_config: bool,
     /// Print docs/options.md, then end.
@@ -337,6 +358,8 @@ impl Default for Options {
             callable: None,
             mount: Vec::new(),
             manage_script_name: false,
+            ignore_script_name: false,
+            no_default_app: false,
             need_app: false,
             chdir: None,
             chdir2: None,
@@ -346,6 +369,11 @@ impl Default for Options {
             unenv: Vec::new(),
             py_argv: Vec::new(),
             import: Vec::new(),
+            module_aliases: Vec::new(),
+            py_programname: None,
+            py_sys_executable: None,
+            optimize: 0,
+            no_site: false,
             wsgi_strict: false,
             wsgi_disable_file_wrapper: false,
             catch_exceptions: false,
@@ -412,6 +440,10 @@ impl Default for Options {
             version: false,
             doctor: false,
             show_config: false,
+            get: None,
+            dump_options: false,
+            no_server: false,
+            prints: Vec::new(),
             check_config: false,
             dump_options_md: false,
             config_dir: None,

@@ -1243,7 +1243,7 @@ pub static TABLE: &[Opt] = &[
         names: &["mount"],
         takes: Takes::Pair,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Adapted("The apps of a worker share its interpreter."),
         help: "Serve an app below a path: /path=app.",
         set: |options, value| Ok(options.mount.push(value.pair()?)),
         ..ROW
@@ -1252,14 +1252,14 @@ pub static TABLE: &[Opt] = &[
         names: &["worker-mount"],
         takes: Takes::Pair,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Adapted("It is the same as mount."),
         help: "Serve an app below a path, loaded in each worker: /path=app.",
+        set: |options, value| Ok(options.mount.push(value.pair()?)),
         ..ROW
     },
     Opt {
         names: &["manage-script-name"],
         section: Section::App,
-        status: Status::Later,
         help: "Set SCRIPT_NAME and PATH_INFO by the mounts.",
         set: |options, value| Ok(options.manage_script_name = value.flag()),
         ..ROW
@@ -1267,15 +1267,15 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["ignore-script-name"],
         section: Section::App,
-        status: Status::Later,
         help: "Do not take the app from SCRIPT_NAME.",
+        set: |options, value| Ok(options.ignore_script_name = value.flag()),
         ..ROW
     },
     Opt {
         names: &["no-default-app"],
         section: Section::App,
-        status: Status::Later,
-        help: "Answer 404 where no mount matches.",
+        help: "Answer 500 where no mount matches.",
+        set: |options, value| Ok(options.no_default_app = value.flag()),
         ..ROW
     },
     Opt {
@@ -1371,8 +1371,10 @@ pub static TABLE: &[Opt] = &[
         names: &["import", "py-import", "pyimport", "python-import"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
-        help: "Import this module in each worker.",
+        status: Status::Adapted(
+            "It comes before the app, as in uWSGI; each interpreter imports it.",
+        ),
+        help: "Import this module or file before the app.",
         set: |options, value| Ok(options.import.push(value.string()?)),
         ..ROW
     },
@@ -1386,15 +1388,16 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
-        help: "Import this module before workers start.",
+        status: Status::Adapted("Each interpreter imports it."),
+        help: "Import this module or file before the app.",
+        set: |options, value| Ok(options.import.push(value.string()?)),
         ..ROW
     },
     Opt {
         names: &["spooler-py-import", "spooler-pyimport", "spooler-python-import"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Ignored("There is no spooler."),
         help: "Import this module in the spooler.",
         ..ROW
     },
@@ -1402,8 +1405,8 @@ pub static TABLE: &[Opt] = &[
         names: &["pymodule-alias", "post-pymodule-alias"],
         takes: Takes::Pair,
         section: Section::App,
-        status: Status::Later,
         help: "Let one module be imported under another name.",
+        set: |options, value| Ok(options.module_aliases.push(value.pair()?)),
         ..ROW
     },
     Opt {
@@ -1420,16 +1423,16 @@ pub static TABLE: &[Opt] = &[
         names: &["py-programname", "py-program-name"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
         help: "Set the program's name.",
+        set: |options, value| Ok(options.py_programname = Some(value.string()?)),
         ..ROW
     },
     Opt {
         names: &["py-sys-executable", "py-executable"],
         takes: Takes::Path,
         section: Section::App,
-        status: Status::Later,
         help: "Set sys.executable.",
+        set: |options, value| Ok(options.py_sys_executable = Some(value.string()?)),
         ..ROW
     },
     Opt {
@@ -1437,15 +1440,15 @@ pub static TABLE: &[Opt] = &[
         short: Some('O'),
         takes: Takes::Count,
         section: Section::App,
-        status: Status::Later,
         help: "Set Python's optimisation level.",
+        set: |options, value| Ok(options.optimize = value.count()?.min(2) as u8),
         ..ROW
     },
     Opt {
         names: &["no-site"],
         section: Section::App,
-        status: Status::Later,
         help: "Do not import site.",
+        set: |options, value| Ok(options.no_site = value.flag()),
         ..ROW
     },
     Opt {
@@ -1496,7 +1499,7 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["autoload", "force-gateway", "no-server"],
+        names: &["autoload", "force-gateway"],
         section: Section::App,
         status: Status::Later,
         help: "Find what is needed.",
@@ -3940,6 +3943,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["no-server"],
+        section: Section::Configuration,
+        status: Status::Adapted("The end comes before the app is loaded."),
+        help: "Read the configuration, then end.",
+        set: |options, value| Ok(options.no_server = value.flag()),
+        ..ROW
+    },
+    Opt {
         names: &["exit"],
         section: Section::Configuration,
         status: Status::Refused("It asks for the end."),
@@ -3948,10 +3959,10 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["print", "iprint"],
-        takes: Takes::Text,
+        takes: Takes::AnyText,
         section: Section::Configuration,
-        status: Status::Later,
-        help: "Print this while the configuration is read.",
+        help: "Print this at the start.",
+        set: |options, value| Ok(options.prints.push(value.text.unwrap_or("").to_owned())),
         ..ROW
     },
     Opt {
@@ -4006,13 +4017,19 @@ pub static TABLE: &[Opt] = &[
         names: &["get"],
         takes: Takes::Text,
         section: Section::Configuration,
-        status: Status::Refused("Not supported yet: see --show-config."),
-        help: "Print one option.",
+        help: "Print the value of an option or a variable, then end.",
+        set: |options, value| Ok(options.get = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["dump-options"],
+        section: Section::Configuration,
+        help: "Print the names of all options, then end.",
+        set: |options, value| Ok(options.dump_options = value.flag()),
         ..ROW
     },
     Opt {
         names: &[
-            "dump-options",
             "plugin-list",
             "python-version",
             "cheaper-algo-list",

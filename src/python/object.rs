@@ -415,7 +415,8 @@ mod tests {
     #[test]
     fn a_reference_that_is_dropped_without_the_lock_leaks() {
         let executable = env!("UWRING_BASE_PYTHON").to_owned();
-        let runtime = Runtime::start(&Config { executable, argv: Vec::new() }).expect("a Python");
+        let runtime =
+            Runtime::start(&Config { executable, ..Config::default() }).expect("a Python");
         runtime.main().attach(|py| {
             let object = py.list(&[]);
             let (here, elsewhere) = (object.clone().keep(), object.clone().keep());

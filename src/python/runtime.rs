@@ -58,6 +58,8 @@ pub(super) fn message_of(status: &ffi::PyStatus) -> String {
 
 fn initialise(config: &Config) -> Result<(), String> {
     let executable = CString::new(config.executable.as_str()).map_err(|e| e.to_string())?;
+    let program = config.program.as_ref().unwrap_or(&config.executable);
+    let program = CString::new(program.as_str()).map_err(|e| e.to_string())?;
     let argv = config.argv.iter().map(|arg| CString::new(arg.as_str()));
     let argv = argv.collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
     // SAFETY: an all-zero PyConfig is what InitPythonConfig expects to fill; it is cleared on every
@@ -67,9 +69,14 @@ fn initialise(config: &Config) -> Result<(), String> {
         ffi::PyConfig_InitPythonConfig(&raw mut python);
         python.parse_argv = 0;
         python.install_signal_handlers = 0;
+        python.site_import = config.site.into();
+        if config.optimize > 0 {
+            // Else PYTHONOPTIMIZE has its say.
+            python.optimization_level = config.optimize.into();
+        }
         let mut status = set(&mut python, |c| &raw mut c.executable, &executable);
         if ffi::PyStatus_Exception(status) == 0 {
-            status = set(&mut python, |c| &raw mut c.program_name, &executable);
+            status = set(&mut python, |c| &raw mut c.program_name, &program);
         }
         if ffi::PyStatus_Exception(status) == 0 {
             let mut args: Vec<_> = argv.iter().map(|arg| arg.as_ptr()).collect();

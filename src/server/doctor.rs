@@ -68,7 +68,7 @@ fn app(options: &Options, findings: &mut Findings) -> Result<(), StartError> {
 
     let (workers, threads) = (options.processes.max(1), options.threads);
     let geometry = Geometry { shards: 1, workers, threads, slots_per_shard: 1 };
-    let board = Board::new(workers, threads, 1).map_err(super::out_of_memory)?;
+    let board = Board::new(workers, threads, 1, 1).map_err(super::out_of_memory)?;
     let handoff = Handoff::new(geometry, Sharing::Threads).map_err(super::out_of_memory)?;
     let mut plan = prepare::plan(options, handoff, board, &[], None);
     if options.master {

@@ -67,7 +67,8 @@ pub fn run(
     let embedding = prepare::embedding(options);
     let geometry =
         Geometry { shards, workers, threads: options.threads, slots_per_shard: SLOTS_PER_SHARD };
-    let board = Board::new(workers, options.threads, shards).map_err(out_of_memory)?;
+    let board = Board::new(workers, options.threads, shards, prepare::sources(options).len())
+        .map_err(out_of_memory)?;
     // The crossing of the probe is its own: it serves nothing.
     let tied = tie.as_ref();
     let (isolation, doubt) =
@@ -88,7 +89,10 @@ pub fn run(
         ),
         _ => None,
     };
-    let need_app = options.need_app || tie.as_ref().is_some_and(|tie| tie.needs_app);
+    // uWSGI: an app that cannot be mounted ends the start.
+    let need_app = options.need_app
+        || !options.mount.is_empty()
+        || tie.as_ref().is_some_and(|tie| tie.needs_app);
     let signals =
         Signals::listen(&control::HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
@@ -100,7 +104,10 @@ pub fn run(
                     plan.board.workers()
                 ));
             }
-            Workers::start_interpreters(&embedding, &plan, need_app)?
+            let workers = Workers::start_interpreters(&embedding, &plan, need_app)?;
+            // Their directory is this process's.
+            crate::wsgi::enter_second_directory(&plan.place);
+            workers
         }
     };
     if !prepare::warn_without_app(&plan)

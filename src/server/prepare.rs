@@ -10,7 +10,7 @@ use crate::shared::link::Tie;
 use crate::shared::{Board, worker};
 use crate::stats::{SocketFacts, Source};
 use crate::sys;
-use crate::wsgi::{Autoreload, Facts, Fixed, Place, Plan};
+use crate::wsgi::{AppSource, Autoreload, Facts, Fixed, Place, Plan, Rule};
 
 /// How Python is started.
 pub fn embedding(options: &Options) -> Embedding {
@@ -28,7 +28,15 @@ pub fn embedding(options: &Options) -> Embedding {
     };
     let mut argv = vec!["uwsgi".to_owned()];
     argv.extend(options.py_argv.iter().cloned());
-    Embedding { config: Config { executable, argv } }
+    Embedding {
+        config: Config {
+            executable,
+            argv,
+            program: options.py_programname.clone(),
+            optimize: options.optimize,
+            site: !options.no_site,
+        },
+    }
 }
 
 /// What the workers are made from.
@@ -41,18 +49,10 @@ pub fn plan(
 ) -> Plan {
     let hostname = sys::hostname();
     let (major, minor, patch) = UWSGI_VERSION;
-    // uWSGI: a variable of the user's own is an option like the others.
-    let written = |setting: &Setting| {
-        let variable = match (setting.name.as_str(), &setting.value) {
-            ("set" | "set-placeholder" | "set-ph", Some(pair)) => pair.split_once('='),
-            _ => None,
-        };
-        let variable = variable.map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
-        std::iter::once((setting.name.clone(), setting.value.clone())).chain(variable)
-    };
+    let written = |setting: &Setting| (setting.name.clone(), setting.value.clone());
     // Agents ask for them and complain when they are not there; threads always work here, and a
     // fork always runs Python's hooks.
-    let mut opt: Vec<_> = options.settings.iter().flat_map(written).collect();
+    let mut opt: Vec<_> = options.settings.iter().map(written).collect();
     for name in ["enable-threads", "py-call-uwsgi-fork-hooks"] {
         opt.push((name.to_owned(), None));
     }
@@ -73,6 +73,7 @@ pub fn plan(
             workers: options.processes,
             threads: options.threads,
             hostname,
+            mountpoints: sources(options).into_iter().map(|app| app.mountpoint).collect(),
             started_on: (crate::shared::now_us() / 1_000_000) as i64,
             buffer_size: i64::from(options.buffer_size),
             master_pid: tie.map_or(0, |tie| tie.master_pid),
@@ -109,6 +110,7 @@ pub fn stats_source(plan: &Plan, listeners: &[Listener]) -> Source {
         pid: master.unwrap_or(own),
         version: plan.fixed.version.clone(),
         sockets: listeners.iter().map(facts).collect(),
+        mountpoints: plan.facts.mountpoints.clone(),
     }
 }
 
@@ -119,12 +121,54 @@ fn place(options: &Options) -> Place {
     paths.push(".".to_owned());
     let beside = options.config_dir.as_ref().map(|dir| dir.display().to_string());
     paths.extend(beside.filter(|dir| !dir.is_empty()));
+    let mut apps = sources(options);
+    if options.chdir2.is_some()
+        && let Ok(here) = std::env::current_dir()
+    {
+        // A worker that is made later finds its app from there too.
+        let absolute = |path: &mut String| *path = here.join(&*path).display().to_string();
+        paths.iter_mut().for_each(absolute);
+        apps.iter_mut().filter_map(|app| app.file.as_mut()).for_each(absolute);
+    }
     Place {
-        module: options.module.clone(),
-        file: options.wsgi_file.as_ref().map(|file| file.display().to_string()),
+        apps,
         callable: options.callable.clone(),
         paths,
+        imports: options.import.clone(),
+        aliases: options.module_aliases.clone(),
+        rule: Rule {
+            manage_script_name: options.manage_script_name,
+            ignore_script_name: options.ignore_script_name,
+            no_default_app: options.no_default_app,
+        },
+        chdir2: options.chdir2.clone(),
+        executable: options.py_sys_executable.clone(),
     }
+}
+
+/// The apps: the one of `module` or `wsgi-file` first, then each mount.
+pub fn sources(options: &Options) -> Vec<AppSource> {
+    let main = (options.module.is_some() || options.wsgi_file.is_some()).then(|| AppSource {
+        module: options.module.clone(),
+        // uWSGI: the module is loaded where both are given.
+        file: options.wsgi_file.as_ref().map(|file| file.display().to_string()),
+        ..AppSource::default()
+    });
+    let mounts = options.mount.iter().map(|(mountpoint, app)| mounted(mountpoint, app));
+    main.into_iter().chain(mounts).collect()
+}
+
+/// uWSGI: what ends in `.py` or `.wsgi` is a file, all else a module.
+fn mounted(mountpoint: &str, app: &str) -> AppSource {
+    let (path, callable) = match app.rsplit_once(':') {
+        Some((path, callable)) => (path, Some(callable.to_owned())),
+        None => (app, None),
+    };
+    let mountpoint = mountpoint.to_owned();
+    if [".py", ".wsgi"].iter().any(|end| path.ends_with(end)) {
+        return AppSource { mountpoint, file: Some(path.to_owned()), callable, module: None };
+    }
+    AppSource { mountpoint, module: Some(app.to_owned()), ..AppSource::default() }
 }
 
 /// uWSGI goes on without an app and answers 500 to everything. True if it is so.

@@ -240,7 +240,7 @@ fn live(main: Interpreter, plan: &Plan, index: usize, born: &Mailbox<Mind>) -> R
     let (loaded, error) = loaded?;
     // All workers run the same code: one traceback is enough.
     if error.is_none() || index == 0 {
-        wsgi::report_load(plan, error.as_ref(), started, address);
+        wsgi::report_load(plan, &loaded, error.as_ref(), started, address);
     }
     let loaded: &'static Loaded = Box::leak(Box::new(loaded));
     let incarnation = index as u32 + 1;

@@ -51,7 +51,10 @@ pub(super) fn write(
     };
     let line = RequestLine {
         pid: row.map_or(0, |row| row.get(worker::PID)),
-        app: if row.is_some_and(|row| row.get(worker::HAS_APP) == 1) { 0 } else { -1 },
+        app: match (row, ticket.app()) {
+            (Some(row), Some(app)) if row.get(worker::HAS_APP) == 1 => app as i32,
+            _ => -1,
+        },
         number: app_request,
         total,
         addr,

@@ -59,6 +59,13 @@ pub mod worker {
     pub const WORDS: usize = 16;
 }
 
+/// Places in an app's row: one of several apps of a worker.
+pub mod app {
+    pub const REQUESTS: usize = 0;
+    pub const EXCEPTIONS: usize = 1;
+    pub const WORDS: usize = 2;
+}
+
 /// Places in a core's row: one thread of a worker.
 pub mod core {
     pub const REQUESTS: usize = 0;
@@ -127,6 +134,8 @@ pub struct Board {
     workers: usize,
     threads: usize,
     shards: usize,
+    /// Apps of each worker, 0 where the worker's own row says all of its only one.
+    apps: usize,
 }
 
 const HEADER_WORDS: usize = 8;
@@ -151,14 +160,20 @@ impl Board {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn new(workers: usize, threads: usize, shards: usize) -> io::Result<&'static Board> {
+    pub fn new(
+        workers: usize,
+        threads: usize,
+        shards: usize,
+        apps: usize,
+    ) -> io::Result<&'static Board> {
+        let apps = if apps > 1 { apps } else { 0 };
         let count = HEADER_WORDS
-            + workers * (worker::WORDS + threads * core::WORDS)
+            + workers * (worker::WORDS + threads * core::WORDS + apps * app::WORDS)
             + shards * shard::WORDS;
         let words = sys::words_forever(count, Sharing::Processes)?;
         let bells = LOCKS_MAX + workers * signals::WORDS;
         let bells = sys::half_words_forever(bells, Sharing::Processes)?;
-        Ok(Box::leak(Box::new(Board { words, bells, workers, threads, shards })))
+        Ok(Box::leak(Box::new(Board { words, bells, workers, threads, shards, apps })))
     }
 
     /// The app's locks.
@@ -204,6 +219,17 @@ impl Board {
         assert!(index < self.workers && thread < self.threads, "BUG: no such core");
         let start = HEADER_WORDS + self.workers * worker::WORDS;
         self.row(start + (index * self.threads + thread) * core::WORDS, core::WORDS)
+    }
+
+    /// The row of app `app` of worker `index`, where there are several apps.
+    pub fn app(&self, index: usize, app: usize) -> Option<Row> {
+        if app >= self.apps {
+            return None;
+        }
+        let cores = self.workers * self.threads;
+        let start = HEADER_WORDS + self.workers * worker::WORDS + cores * core::WORDS;
+        let start = start + self.shards * shard::WORDS;
+        Some(self.row(start + (index * self.apps + app) * app::WORDS, app::WORDS))
     }
 
     /// The row of a shard.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Source;
-use crate::shared::{core, shard, worker};
+use crate::shared::{app, core, shard, worker};
 
 #[derive(Serialize)]
 struct Server<'a> {
@@ -61,7 +61,7 @@ struct Worker {
 struct App {
     id: usize,
     modifier1: u64,
-    mountpoint: &'static str,
+    mountpoint: String,
     startup_time: u64,
     requests: u64,
     exceptions: u64,
@@ -173,21 +173,28 @@ fn worker_entry(source: &Source, index: usize, with_cores: bool) -> Worker {
         respawn_count: row.get(worker::SPAWNS),
         tx: row.get(worker::TX),
         avg_rt: row.get(worker::AVG_RT_US),
-        apps: if row.get(worker::HAS_APP) == 1 {
-            vec![App {
-                id: 0,
-                modifier1: 0,
-                mountpoint: "",
-                startup_time: row.get(worker::STARTUP_S),
-                requests: row.get(worker::REQUESTS),
-                exceptions: row.get(worker::EXCEPTIONS),
-                chdir: "",
-            }]
-        } else {
-            Vec::new()
-        },
+        apps: if row.get(worker::HAS_APP) == 1 { apps(source, index) } else { Vec::new() },
         cores: with_cores.then_some(cores),
     }
+}
+
+fn apps(source: &Source, index: usize) -> Vec<App> {
+    let worker = source.board.worker(index);
+    let app = |(id, mountpoint): (usize, &String)| {
+        // The only app has what its worker has.
+        let own = source.board.app(index, id);
+        let of = |place, only| own.map_or_else(|| worker.get(only), |row| row.get(place));
+        App {
+            id,
+            modifier1: 0,
+            mountpoint: mountpoint.clone(),
+            startup_time: worker.get(worker::STARTUP_S),
+            requests: of(app::REQUESTS, worker::REQUESTS),
+            exceptions: of(app::EXCEPTIONS, worker::EXCEPTIONS),
+            chdir: "",
+        }
+    };
+    source.mountpoints.iter().enumerate().map(app).collect()
 }
 
 fn core_entry(source: &Source, index: usize, thread: usize) -> Core {

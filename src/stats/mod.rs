@@ -44,6 +44,8 @@ pub struct Source {
     /// The uWSGI release that is reported.
     pub version: String,
     pub sockets: Vec<SocketFacts>,
+    /// Of each app; that of the only one is empty.
+    pub mountpoints: Vec<String>,
 }
 
 /// The stats server.

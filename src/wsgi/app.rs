@@ -1,22 +1,55 @@
 //! Prepares an interpreter and loads the app into it.
 
 use std::ffi::CStr;
+use std::path::PathBuf;
 
 use crate::python::{Dict, Exception, Kept, Kind, Object, Py};
 
 const BOOT: &str = concat!(include_str!("boot.py"), "\0");
 
-/// Where the app is and what its interpreter needs.
+/// Where the apps are and what their interpreter needs.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
+    /// The one without a mountpoint first, if there is one.
+    pub apps: Vec<Source>,
+    /// The callable's name where a source does not say it, `application` if not given.
+    pub callable: Option<String>,
+    /// Put in front of `sys.path`, in this order.
+    pub paths: Vec<String>,
+    /// Modules and files that are imported before the apps.
+    pub imports: Vec<String>,
+    /// `(name, module or file)` that `import name` gives.
+    pub aliases: Vec<(String, String)>,
+    /// Which app a request is for.
+    pub rule: Rule,
+    /// Entered by a process when its apps are loaded.
+    pub chdir2: Option<PathBuf>,
+    /// uWSGI: what `sys.executable` says.
+    pub executable: Option<String>,
+}
+
+/// Where one app is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Source {
+    /// As written: `/api`; empty for the app of `module` or `wsgi-file`.
+    pub mountpoint: String,
     /// `pkg.mod` or `pkg.mod:callable`.
     pub module: Option<String>,
     /// A file that holds the callable.
     pub file: Option<String>,
-    /// The callable's name, `application` if not given.
+    /// Of a file, where it was written behind it.
     pub callable: Option<String>,
-    /// Put in front of `sys.path`, in this order.
-    pub paths: Vec<String>,
+}
+
+/// How requests find their app among several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The mountpoint is looked for in PATH_INFO, and moves to SCRIPT_NAME.
+    pub manage_script_name: bool,
+    /// SCRIPT_NAME chooses no app.
+    pub ignore_script_name: bool,
+    /// What is mounted nowhere gets a 500.
+    pub no_default_app: bool,
 }
 
 /// The boot module of one interpreter.
@@ -50,6 +83,10 @@ impl Boot {
         let paths: Vec<_> = place.paths.iter().map(|path| py.fs_str(path.as_bytes())).collect();
         boot.function(py, "prepare")?.call([&py.list(&paths)])?;
         boot.function(py, "watch_extensions")?.call([])?;
+        if let Some(executable) = &place.executable {
+            let executable = py.fs_str(executable.as_bytes());
+            py.import("sys")?.set_attribute("executable", &executable)?;
+        }
         Ok(boot)
     }
 
@@ -59,28 +96,41 @@ impl Boot {
             .ok_or_else(|| Exception::new(Kind::Runtime, format!("BUG: boot.py has no {name}")))
     }
 
-    /// Imports the app.
+    /// Imports what stands beside the apps: `import` and `pymodule-alias`.
+    ///
+    /// # Errors
+    /// The traceback of an alias for what cannot be imported. An import that fails is written to
+    /// the log.
+    pub fn import(&self, py: Py<'_>, place: &Place) -> Result<(), LoadError> {
+        let text = |text: &String| py.fs_str(text.as_bytes());
+        if !place.imports.is_empty() {
+            let names: Vec<_> = place.imports.iter().map(text).collect();
+            let import = self.function(py, "import_beside");
+            import.and_then(|import| import.call([&py.list(&names)])).map_err(|e| told(py, &e))?;
+        }
+        for (name, target) in &place.aliases {
+            let alias = self.function(py, "alias");
+            let result = alias.and_then(|alias| alias.call([&text(name), &text(target)]));
+            result.map_err(|error| told(py, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Imports an app.
     ///
     /// # Errors
     /// The app's traceback, or what could not be found.
-    pub fn load(&self, py: Py<'_>, place: &Place) -> Result<Kept, LoadError> {
-        let optional = |text: &Option<String>| match text {
+    pub fn load(&self, py: Py<'_>, place: &Place, app: &Source) -> Result<Kept, LoadError> {
+        let optional = |text: Option<&String>| match text {
             Some(text) => py.fs_str(text.as_bytes()),
             None => py.none(),
         };
+        let callable = app.callable.as_ref().or(place.callable.as_ref());
         let load = self.function(py, "load").and_then(|load| {
-            let (module, file) = (optional(&place.module), optional(&place.file));
-            load.call([&module, &file, &optional(&place.callable)]).map(Object::keep)
+            let (module, file) = (optional(app.module.as_ref()), optional(app.file.as_ref()));
+            load.call([&module, &file, &optional(callable)]).map(Object::keep)
         });
-        load.map_err(|error| {
-            let own = error.object(py).is_some_and(|object| object.type_name() == "LookupError");
-            let text = if own {
-                error.object(py).map(Object::to_text).unwrap_or_default()
-            } else {
-                error.traceback(py).trim_end().to_owned()
-            };
-            LoadError { text }
-        })
+        load.map_err(|error| told(py, &error))
     }
 
     /// Calls one of boot.py's functions that take nothing; what it raises is dropped.
@@ -129,4 +179,15 @@ impl Boot {
     pub fn freeze(&self, py: Py<'_>) {
         self.run(py, "freeze");
     }
+}
+
+/// A sentence of ours, or the traceback.
+fn told(py: Py<'_>, error: &Exception) -> LoadError {
+    let own = error.object(py).is_some_and(|object| object.type_name() == "LookupError");
+    let text = if own {
+        error.object(py).map(Object::to_text).unwrap_or_default()
+    } else {
+        error.traceback(py).trim_end().to_owned()
+    };
+    LoadError { text }
 }

@@ -29,9 +29,9 @@ def prepare(paths):
         sys.path.insert(0, path)
 
 
-def load_file(path):
-    """Loads a .py or .wsgi file as the module that uWSGI names after it."""
-    name = "uwsgi_file_" + "".join(c if c.isalnum() else "_" for c in path)
+def load_file(path, name=None):
+    """Loads a .py or .wsgi file as the module that uWSGI names after it, or as `name`."""
+    name = name or "uwsgi_file_" + "".join(c if c.isalnum() else "_" for c in path)
     loader = importlib.machinery.SourceFileLoader(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     module = importlib.util.module_from_spec(spec)
@@ -42,6 +42,28 @@ def load_file(path):
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def import_beside(names):
+    """Imports modules, or files as modules, before the app. What fails is told and left out."""
+    for name in names:
+        try:
+            if name.endswith(".py"):
+                load_file(name, os.path.basename(name)[:-3])
+            else:
+                importlib.import_module(name)
+        except Exception:
+            import traceback
+
+            traceback.print_exc()
+
+
+def alias(name, target):
+    """Makes `import name` give the module `target`, or the file where it is a path."""
+    if "/" in target:
+        load_file(target, name)
+    else:
+        sys.modules[name] = importlib.import_module(target)
 
 
 def load(module, file, callable_name):

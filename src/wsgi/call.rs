@@ -13,14 +13,17 @@ use crate::handoff::{Call, Head, SLOW_APP_US, Seat, flag};
 use crate::log;
 use crate::options::OnException;
 use crate::python::{Exception, Kept, KeptNative, Kind, Object, Py};
-use crate::shared::{Row, core, worker};
+use crate::shared::{Board, Row, app as app_row, core, worker};
 
 /// What one worker thread keeps from request to request.
 pub struct Local<'l> {
     loaded: &'l Loaded,
     worker: Row,
     core: Row,
+    board: &'static Board,
     index: usize,
+    /// The running request's, where there are several.
+    app: Option<usize>,
     thread: usize,
     strict: bool,
     lone: bool,
@@ -68,7 +71,9 @@ impl<'l> Local<'l> {
             loaded,
             worker: plan.board.worker(seat.worker()),
             core: plan.board.core(seat.worker(), seat.thread()),
+            board: plan.board,
             index: seat.worker(),
+            app: None,
             thread: seat.thread(),
             strict: plan.strict,
             lone: threads == 1,
@@ -114,15 +119,24 @@ impl<'l> Local<'l> {
 
     fn answer(&mut self, py: Py<'_>, call: &Call, head: &Head<'_>) -> Result<(), Exception> {
         let loaded = self.loaded;
-        let Some(app) = &loaded.app else {
+        let input = self.input(py, call, head)?;
+        let environ = self.builder.build(py, call, head, &input);
+        let chosen = match &loaded.mounts {
+            None => Some(0),
+            Some(mounts) => mounts.choose(py, &environ),
+        };
+        let Some(app) = chosen.and_then(|app| loaded.apps.get(app)) else {
+            call.sign_app(None);
             log::line(format_args!(
                 "--- no python application found, check your startup logs for errors ---"
             ));
             self.reply.reply.value(py).fail(py, c"500 Internal Server Error");
             return Ok(());
         };
-        let input = self.input(py, call, head)?;
-        let environ = self.builder.build(py, call, head, &input).into_object();
+        if loaded.mounts.is_some() {
+            self.count_app(call, chosen);
+        }
+        let environ = environ.into_object();
         if self.lone {
             self.loaded.module.set_environ(py, Some(environ.clone().keep()));
         }
@@ -143,6 +157,15 @@ impl<'l> Local<'l> {
         self.tell_dishonest_lengths(reply, outcome, head);
         reply.finish();
         Ok(())
+    }
+
+    /// Counts the request for its app, one of several.
+    fn count_app(&mut self, call: &Call, app: Option<usize>) {
+        self.app = app;
+        if let Some(row) = app.and_then(|app| self.board.app(self.index, app)) {
+            let number = row.bump(app_row::REQUESTS, 1);
+            call.sign_app(app.map(|app| (app, number)));
+        }
     }
 
     /// The request's `wsgi.input`.
@@ -272,6 +295,9 @@ impl<'l> Local<'l> {
     /// Answers for an app that raised, and writes its traceback once.
     fn fail(&self, py: Py<'_>, call: &Call, error: &Exception) {
         self.worker.bump(worker::EXCEPTIONS, 1);
+        if let Some(row) = self.app.and_then(|app| self.board.app(self.index, app)) {
+            row.bump(app_row::EXCEPTIONS, 1);
+        }
         if call.is_cancelled() && error.is(py, Kind::Os) {
             // The client left; what the app saw of it is no error of the app.
             self.core.bump(core::WRITE_ERRORS, 1);

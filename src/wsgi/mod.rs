@@ -10,16 +10,19 @@ mod environ;
 mod file_wrapper;
 mod headers;
 mod input;
+mod mount;
 mod refusal;
 mod reply;
 mod template;
 mod worker;
 
 pub use crate::api::{Autoreload, Facts};
-pub use app::{Boot, LoadError, Place};
+pub use app::{Boot, LoadError, Place, Rule, Source as AppSource};
 #[doc(hidden)] // For benches/python.rs.
 pub use call::Local;
 #[doc(hidden)] // For benches/python.rs.
 pub use environ::Builder;
 pub use environ::Fixed;
-pub use worker::{Loaded, Plan, STACK_BYTES, announce, report_load, run_threads};
+pub use worker::{
+    Loaded, Plan, STACK_BYTES, announce, enter_second_directory, report_load, run_threads,
+};

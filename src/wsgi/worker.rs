@@ -9,6 +9,7 @@ use super::call::Local;
 use super::environ::Fixed;
 use super::file_wrapper::{FileWrapper, Maker};
 use super::input::Input;
+use super::mount::Mounts;
 use super::reply::Reply;
 use crate::api::{Facts, Module};
 use crate::handoff::{Handoff, Seat, Taken};
@@ -47,7 +48,9 @@ pub struct Plan {
 pub struct Loaded {
     pub boot: Boot,
     pub module: Module,
-    pub app: Option<Kept>,
+    /// In the order of `Place::apps`; fewer where one could not be loaded.
+    pub apps: Vec<Kept>,
+    pub mounts: Option<Mounts>,
     pub home: Home,
     pub classes: Classes,
 }
@@ -80,12 +83,10 @@ impl Loaded {
         };
         let classes =
             Classes { input: Input::class(py)?, reply: Reply::class(py)?, file_wrapper, maker };
-        let mut loaded = Loaded { boot, module, app: None, home: Home::default(), classes };
-        let error = if plan.place.module.is_some() || plan.place.file.is_some() {
-            loaded.load(py, plan).err()
-        } else {
-            None
-        };
+        let mounts = Mounts::new(py, &plan.place.apps, plan.place.rule);
+        let home = Home::default();
+        let mut loaded = Loaded { boot, module, apps: Vec::new(), mounts, home, classes };
+        let error = loaded.load(py, plan).err();
         if plan.gc != Gc::Python {
             loaded.boot.freeze(py);
         }
@@ -96,9 +97,16 @@ impl Loaded {
     }
 
     fn load(&mut self, py: Py<'_>, plan: &Plan) -> Result<(), LoadError> {
-        let app = self.boot.load(py, &plan.place)?;
-        self.app = Some(app);
+        self.boot.import(py, &plan.place)?;
+        for app in &plan.place.apps {
+            self.apps.push(self.boot.load(py, &plan.place, app)?);
+        }
         Ok(())
+    }
+
+    /// Whether all apps are here, and there is one.
+    pub fn is_whole(&self, plan: &Plan) -> bool {
+        !self.apps.is_empty() && self.apps.len() == plan.place.apps.len()
     }
 
     /// Tells of the extension modules that refuse this interpreter, now and later.
@@ -126,7 +134,7 @@ pub fn announce(plan: &Plan, index: usize, incarnation: u32, loaded: &Loaded) {
     let row = plan.board.worker(index);
     row.set(worker::INCARNATION, u64::from(incarnation));
     row.set(worker::LAST_SPAWN, now_us() / 1_000_000);
-    row.set(worker::HAS_APP, u64::from(loaded.app.is_some()));
+    row.set(worker::HAS_APP, u64::from(loaded.is_whole(plan)));
     row.add(worker::SPAWNS, 1);
 }
 
@@ -234,24 +242,43 @@ fn run_batch(
     true
 }
 
-/// Says what became of loading the app, in uWSGI's words.
-pub fn report_load(plan: &Plan, error: Option<&LoadError>, started: Instant, interpreter: usize) {
+/// Says what became of loading the apps, in uWSGI's words.
+pub fn report_load(
+    plan: &Plan,
+    loaded: &Loaded,
+    error: Option<&LoadError>,
+    started: Instant,
+    interpreter: usize,
+) {
     let seconds = started.elapsed().as_secs();
-    match error {
-        Some(error) => {
-            crate::log::line(format_args!("{}", error.text));
-            crate::log::line(format_args!(
-                "unable to load app 0 (mountpoint='') (callable not found or import error)"
-            ));
-        }
-        None if plan.place.module.is_some() || plan.place.file.is_some() => {
-            crate::log::line(format_args!(
-                "WSGI app 0 (mountpoint='') ready in {seconds} seconds on interpreter \
-                 {interpreter:#x} pid: {} (default app)",
-                std::process::id()
-            ));
-        }
-        None => {}
+    let apps = &plan.place.apps;
+    for (index, app) in apps.iter().enumerate().take(loaded.apps.len()) {
+        let mark = if index == 0 { " (default app)" } else { "" };
+        crate::log::line(format_args!(
+            "WSGI app {index} (mountpoint='{}') ready in {seconds} seconds on interpreter \
+             {interpreter:#x} pid: {}{mark}",
+            app.mountpoint,
+            std::process::id()
+        ));
+    }
+    if let Some(error) = error {
+        let index = loaded.apps.len();
+        let mountpoint = apps.get(index).map_or("", |app| &app.mountpoint);
+        crate::log::line(format_args!("{}", error.text));
+        crate::log::line(format_args!(
+            "unable to load app {index} (mountpoint='{mountpoint}') (callable not found or import \
+             error)"
+        ));
+    }
+}
+
+/// uWSGI: `chdir2` is entered when the apps are loaded.
+pub fn enter_second_directory(place: &Place) {
+    let Some(path) = &place.chdir2 else { return };
+    let shown = path.display();
+    match std::env::set_current_dir(path) {
+        Ok(()) => crate::log::line(format_args!("chdir() to {shown}")),
+        Err(error) => crate::log::line(format_args!("chdir2: {shown}: {error}")),
     }
 }
 
