@@ -53,10 +53,20 @@ install: ## Install what `make build` built below PREFIX (/usr/local)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/uwring"
 	install -m 755 build/uwring "$(DESTDIR)$(PREFIX)/bin/uwring"
 	install -m 755 build/uwring-3.* "$(DESTDIR)$(PREFIX)/lib/uwring/"
+	install -D -m 644 docs/uwring.1 "$(DESTDIR)$(PREFIX)/share/man/man1/uwring.1"
+	install -D -m 644 docs/completions/uwring.bash \
+		"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/uwring"
+	install -D -m 644 docs/completions/_uwring "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_uwring"
+	install -D -m 644 docs/completions/uwring.fish \
+		"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/uwring.fish"
 
 uninstall: ## Remove what `make install` installed
 	rm -f "$(DESTDIR)$(PREFIX)/bin/uwring"
 	rm -rf "$(DESTDIR)$(PREFIX)/lib/uwring"
+	rm -f "$(DESTDIR)$(PREFIX)/share/man/man1/uwring.1" \
+		"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/uwring" \
+		"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_uwring" \
+		"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/uwring.fish"
 
 check: ## Formatting, lints of both builds, licences
 	$(CARGO) fmt --check
@@ -98,8 +108,12 @@ profile: ## Draw where CPU time goes (CASE=tiny-64-h13, APP=app.py, PROFILE=--py
 	"$$python" benches/profile.py $(if $(CASE),--case "$(CASE)") $(if $(APP),--app "$(APP)") $(PROFILE)
 
 docs: ## Write the generated pages anew
-	CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) run --quiet --no-default-features -- --dump-options-md > docs/options.md.new
-	@mv docs/options.md.new docs/options.md
+	@mkdir -p docs/completions
+	@for page in options.md compatibility.md uwring.1 \
+			completions/uwring.bash completions/_uwring completions/uwring.fish; do \
+		CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) run --quiet --no-default-features -- \
+			--dump-page "$$page" > "docs/$$page.new" && mv "docs/$$page.new" "docs/$$page"; \
+	done
 
 clean: ## Remove all that was built
 	rm -rf build target .venv .cache

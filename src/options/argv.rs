@@ -55,6 +55,7 @@ fn is_value(takes: Takes, word: &str) -> bool {
             !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
         }
         Takes::MaybeText => false,
+        Takes::MaybeWord => !word.starts_with('-'),
         _ => true,
     }
 }

@@ -7,12 +7,12 @@ use super::table::{Opt, Section, Status, TABLE};
 
 /// The text to print instead of serving, where that was asked for.
 pub fn answer(options: &Options) -> Option<String> {
-    if options.help {
-        Some(help())
+    if let Some(word) = &options.help {
+        Some(if word.is_empty() { help() } else { search(word) })
     } else if options.version {
         Some(version())
-    } else if options.dump_options_md {
-        Some(markdown())
+    } else if let Some(name) = &options.dump_page {
+        super::pages::page(name)
     } else if options.dump_options {
         Some(super::table::names().map(|(name, _)| format!("{name}\n")).collect())
     } else {
@@ -31,28 +31,26 @@ pub fn version() -> String {
     format!("uwring {}\n", env!("CARGO_PKG_VERSION"))
 }
 
+/// How the command is written, for `--help` and the man page.
+pub(super) fn usage() -> &'static str {
+    "usage: uwring [options] [app.ini | app.py[:callable] | package.module:callable]\n\n\
+     uwring --http :9090 --wsgi-file app.py --master --processes 4\n\
+     uwring --ini app.ini\n\
+     uwring --check-config app.ini\n\
+     uwring doctor app.ini\n\
+     uwring --help http\n"
+}
+
 /// `--help`: what has an effect, by section. docs/options.md has the rest.
 pub fn help() -> String {
-    let mut out = String::from(
-        "usage: uwring [options] [app.ini | app.py[:callable] | package.module:callable]\n\n\
-         uwring --http :9090 --wsgi-file app.py --master --processes 4\n\
-         uwring --ini app.ini\n\
-         uwring doctor app.ini\n\n\
-         Every option is also a line of an ini file (`processes = 4` below `[uwsgi]`)\n\
-         and an environment variable (UWSGI_PROCESSES=4).\n",
+    let mut out = usage().to_owned();
+    out.push_str(
+        "\nEvery option is also a line of an ini file (`processes = 4` below `[uwsgi]`)\n\
+         and an environment variable (UWSGI_PROCESSES=4). --help WORD shows what WORD stands in.\n",
     );
     for section in Section::ALL {
         let rows: Vec<_> = rows(section).filter(|opt| has_effect(opt)).collect();
-        if rows.is_empty() {
-            continue;
-        }
-        push(&mut out, format_args!("\n{}:\n", section.title()));
-        for opt in rows {
-            let left = names(opt);
-            // A name too long for its column has the line for itself.
-            let gap = if left.len() > 34 { format!("\n{:38}", "") } else { String::new() };
-            push(&mut out, format_args!("  {left:34}{gap}  {}\n", opt.help));
-        }
+        chapter(section, &rows, &mut out);
     }
     let others = TABLE.iter().filter(|opt| !has_effect(opt) && opt.status != Status::Hidden);
     let count: usize = others.map(|opt| opt.names.len()).sum();
@@ -64,6 +62,50 @@ pub fn help() -> String {
         ),
     );
     out
+}
+
+/// `--help WORD`: all options, those without effect too, whose name, help or section has the word.
+fn search(word: &str) -> String {
+    let wanted = word.trim_start_matches('-').to_lowercase();
+    let has = |text: &str| text.to_lowercase().contains(&wanted);
+    let mut out = String::new();
+    for section in Section::ALL {
+        let fits = |opt: &&'static Opt| {
+            has(section.title()) || has(opt.help) || opt.names.iter().any(|name| has(name))
+        };
+        let found: Vec<_> = rows(section).filter(fits).collect();
+        chapter(section, &found, &mut out);
+        for opt in found.iter().filter(|opt| opt.names.iter().any(|name| has(name))) {
+            let note = match opt.status {
+                Status::Adapted(why) => format!("uWSGI differs: {why}"),
+                Status::Ignored(why) => format!("ignored: {why}"),
+                Status::Refused(why) => format!("refused: {why}"),
+                Status::Later => "without effect yet".to_owned(),
+                Status::Same | Status::Own | Status::Hidden => continue,
+            };
+            push(&mut out, format_args!("  * {}: {note}\n", opt.names.join(", ")));
+        }
+    }
+    if out.is_empty() {
+        let hint = super::table::nearest(&wanted);
+        let hint = hint.map_or(String::new(), |name| format!("; did you mean {name}?"));
+        return format!("no option has to do with \"{word}\"{hint}\n");
+    }
+    out.trim_start().to_owned()
+}
+
+/// The rows of one section under its title.
+fn chapter(section: Section, rows: &[&Opt], out: &mut String) {
+    if rows.is_empty() {
+        return;
+    }
+    push(out, format_args!("\n{}:\n", section.title()));
+    for opt in rows {
+        let left = names(opt);
+        // A name too long for its column has the line for itself.
+        let gap = if left.len() > 34 { format!("\n{:38}", "") } else { String::new() };
+        push(out, format_args!("  {left:34}{gap}  {}\n", opt.help));
+    }
 }
 
 /// `--show-config`: an ini file of what was set, files already in their places.
@@ -82,50 +124,12 @@ pub fn show_config(options: &Options) -> String {
     out
 }
 
-/// The text of docs/options.md.
-pub fn markdown() -> String {
-    let mut out = String::from(
-        "# Options\n\n\
-         Made from `src/options/table.rs` by `make docs`; a test fails when it is stale.\n\n\
-         Every name is an option of the command line (`--processes 4`, `--processes=4`, or a\n\
-         prefix that fits one option alone), a key of an ini file (`processes = 4` below\n\
-         `[uwsgi]`) and an environment variable (`UWSGI_PROCESSES=4`). Compared with uWSGI's\n\
-         option of that name it is *same*, *adapted*, *ignored* (it changes nothing, and that\n\
-         does no harm), *later* (it is read, and has no effect yet), *refused* (it stops the\n\
-         start and says why) or uwring's *own*.\n",
-    );
-    for section in Section::ALL {
-        push(&mut out, format_args!("\n## {}\n\n", section.title()));
-        out.push_str(
-            "| option | value | what it does | compared with uWSGI |\n|---|---|---|---|\n",
-        );
-        for opt in rows(section) {
-            let names: Vec<_> = opt.names.iter().map(|name| format!("`{name}`")).collect();
-            let short = opt.short.map_or(String::new(), |letter| format!(" `-{letter}`"));
-            let compared = match opt.status {
-                Status::Same => "same".to_owned(),
-                Status::Adapted(why) => format!("adapted: {why}"),
-                Status::Own => "own".to_owned(),
-                Status::Ignored(why) => format!("ignored: {why}"),
-                Status::Later => "later".to_owned(),
-                Status::Refused(why) => format!("refused: {why}"),
-                Status::Hidden => continue,
-            };
-            let (names, value) = (names.join(", "), opt.takes.metavar());
-            push(
-                &mut out,
-                format_args!("| {names}{short} | {value} | {} | {compared} |\n", opt.help),
-            );
-        }
-    }
-    out
-}
-
-fn rows(section: Section) -> impl Iterator<Item = &'static Opt> {
+/// The rows of a section that users may see.
+pub(super) fn rows(section: Section) -> impl Iterator<Item = &'static Opt> {
     TABLE.iter().filter(move |opt| opt.section == section && opt.status != Status::Hidden)
 }
 
-fn has_effect(opt: &Opt) -> bool {
+pub(super) fn has_effect(opt: &Opt) -> bool {
     matches!(opt.status, Status::Same | Status::Adapted(_) | Status::Own)
 }
 
@@ -145,19 +149,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_options_page_is_fresh() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/options.md");
-        let page = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(page == markdown(), "docs/options.md is stale: run `make docs`");
-    }
-
-    #[test]
     fn help_shows_letters_values_and_sections() {
         let help = help();
         assert!(help.contains("\nWorkers and threads:\n"), "{help}");
         assert!(help.contains("  -p, --processes N                   Run this many workers.\n"));
         assert!(help.lines().all(|line| line.len() <= 130), "{help}");
-        assert!(!help.contains("dump-options-md"));
+        assert!(!help.contains("dump-page"));
+    }
+
+    #[test]
+    fn help_can_be_searched() {
+        let found = search("keepalive");
+        assert!(found.contains("--http-keepalive") && found.contains("--so-keepalive"), "{found}");
+        assert!(!found.contains("--processes"), "{found}");
+        let refused = search("--emperor");
+        assert!(refused.contains("refused: One service for each app"), "{refused}");
+        assert_eq!(
+            search("proceses"),
+            "no option has to do with \"proceses\"; did you mean processes?\n"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod json;
 mod life;
 mod logic;
 mod magic;
+mod pages;
 pub mod python;
 mod recycling;
 mod setting;
@@ -275,7 +276,8 @@ pub struct Options {
     // What to do instead of serving
     /// Send this signal to the server of this pidfile.
     pub signal_pidfile: Option<(i32, PathBuf)>,
-    pub help: bool,
+    /// What `--help` is asked for; empty for all.
+    pub help: Option<String>,
     pub version: bool,
     /// Print what would be served and how, then end.
     pub doctor: bool,
@@ -291,8 +293,8 @@ pub struct Options {
     pub prints: Vec<String>,
     /// Say what would become of each setting, then end.
     pub check_config: bool,
-    /// Print docs/options.md, then end.
-    pub dump_options_md: bool,
+    /// Print this page of docs/, then end.
+    pub dump_page: Option<String>,
 
     // What was read
     /// The directory of the first ini file: a module beside it can be imported.
@@ -436,7 +438,7 @@ impl Default for Options {
             stats_minified: false,
             stats_no_cores: false,
             signal_pidfile: None,
-            help: false,
+            help: None,
             version: false,
             doctor: false,
             show_config: false,
@@ -445,7 +447,7 @@ impl Default for Options {
             no_server: false,
             prints: Vec::new(),
             check_config: false,
-            dump_options_md: false,
+            dump_page: None,
             config_dir: None,
             settings: Vec::new(),
             warnings: Vec::new(),

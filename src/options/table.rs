@@ -57,6 +57,8 @@ pub enum Takes {
     /// Text, or an empty one.
     AnyText,
     MaybeText,
+    /// Nothing, or a word.
+    MaybeWord,
 }
 
 /// A chapter of `--help` and docs/options.md.
@@ -114,12 +116,20 @@ impl Takes {
             Takes::Word => "NAME",
             Takes::Text | Takes::AnyText => "TEXT",
             Takes::MaybeText => "[TEXT]",
+            Takes::MaybeWord => "[WORD]",
         }
     }
 
     /// Whether the command line may end after the option's name.
     pub(super) fn may_be_bare(self) -> bool {
-        matches!(self, Takes::Flag | Takes::SocketMode | Takes::MaybeSeconds | Takes::MaybeText)
+        matches!(
+            self,
+            Takes::Flag
+                | Takes::SocketMode
+                | Takes::MaybeSeconds
+                | Takes::MaybeText
+                | Takes::MaybeWord
+        )
     }
 
     /// Whether leading digits are all that counts.
@@ -146,7 +156,7 @@ impl Takes {
             Takes::Octal => value.octal().map(drop),
             Takes::SocketMode => value.socket_mode().map(drop),
             Takes::Pair => value.pair().map(drop),
-            Takes::Flag | Takes::AnyText | Takes::MaybeText => Ok(()),
+            Takes::Flag | Takes::AnyText | Takes::MaybeText | Takes::MaybeWord => Ok(()),
             Takes::Address | Takes::HttpAddress => Ok(()),
             Takes::Path | Takes::Word | Takes::Text => value.text().map(drop),
         }
@@ -4056,9 +4066,11 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["help", "usage"],
         short: Some('h'),
+        takes: Takes::MaybeWord,
         section: Section::Configuration,
-        help: "Print this text.",
-        set: |options, value| Ok(options.help = value.flag()),
+        status: Status::Adapted("A word behind it chooses what is shown."),
+        help: "Print this text, or what has to do with a word.",
+        set: |options, value| Ok(options.help = Some(value.text.unwrap_or("").to_owned())),
         ..ROW
     },
     Opt {
@@ -4077,11 +4089,24 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["dump-options-md"],
+        names: &["completions"],
+        takes: Takes::Word,
+        section: Section::Configuration,
+        status: Status::Own,
+        help: "Print the completions for bash, zsh or fish, then end.",
+        set: |options, value| {
+            let shells = [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")];
+            Ok(options.dump_page = Some(value.choice("bash, zsh or fish", &shells)?.to_owned()))
+        },
+        ..ROW
+    },
+    Opt {
+        names: &["dump-page"],
+        takes: Takes::Word,
         section: Section::Configuration,
         status: Status::Hidden,
-        help: "Print docs/options.md.",
-        set: |options, value| Ok(options.dump_options_md = value.flag()),
+        help: "Print a page of docs/.",
+        set: |options, value| Ok(options.dump_page = Some(value.string()?)),
         ..ROW
     },
 ];

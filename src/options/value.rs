@@ -246,7 +246,7 @@ pub(super) fn suspicion(takes: Takes, value: Value<'_>, in_file: bool) -> Option
     }
     let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match takes {
-        Takes::Text | Takes::AnyText | Takes::MaybeText | Takes::Pair => None,
+        Takes::Text | Takes::AnyText | Takes::MaybeText | Takes::MaybeWord | Takes::Pair => None,
         Takes::SocketMode | Takes::Octal if is_digits && text.len() == 4 => {
             Some(format!("{text} is read as the mode {}", &text[1..]))
         }
