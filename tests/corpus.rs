@@ -188,6 +188,20 @@ fn settings_come_out_as_in_uwsgi() {
 }
 
 #[test]
+fn every_option_of_uwsgi_is_known() {
+    let Some(uwsgi) = tools::uwsgi() else { return };
+    let names = |mut command: Command| -> Vec<String> {
+        let output = command.arg("--dump-options").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+    };
+    let (theirs, ours) = (names(clean(&uwsgi)), names(command::<&str>(&[])));
+    assert!(theirs.len() > 900, "{}", theirs.len());
+    let unknown: Vec<_> = theirs.iter().filter(|name| !ours.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
 fn what_starts_is_said_before() {
     let directory = site();
     let mut starts = 0;

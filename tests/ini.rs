@@ -88,8 +88,8 @@ fn names_the_line_of_what_is_wrong() {
         ("[uwsgi]\nhttp-socket = :0\nprocesses = many\n", &["app.ini:3", "processes", "many"][..]),
         // uWSGI: a name that is no option is a placeholder, unless `strict`.
         ("[uwsgi]\nstrict = true\nno-such-option = 1\n", &["app.ini:3", "no-such-option"]),
-        ("[uwsgi]\nhttp-socket = :0\nmaster\n\n= x\n", &["app.ini:5"]),
-        ("[uwsgi\nhttp-socket = :0\n", &["app.ini:1"]),
+        ("[uwsgi]\nhttp-socket = :0\nmaster\n\nset = x\n", &["app.ini:5", "name=value"]),
+        ("[uwsgi]\nif-env = A\nif-env = B\nendif\n", &["app.ini:3", "if-env"]),
     ] {
         std::fs::write(directory.path().join("app.ini"), text).unwrap();
         let mut command = command(&["--ini", "app.ini"]);

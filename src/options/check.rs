@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use serde::Serialize;
 
 use super::apply;
-use super::expand::Commands;
 use super::help::push;
+use super::setting::{Read, World};
 use super::table::{self, Opt, Status};
 use super::value::{Value, suspicion};
-use super::{Environment, Options, Origin, Setting, argv, environment, expand};
+use super::{Environment, Options, Origin, Setting, argv, environment, expand, include};
+use crate::error::StartError;
 
 /// What becomes of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -80,11 +81,22 @@ pub fn asked(args: &[OsString]) -> Option<(Vec<OsString>, bool)> {
 
 /// Looks at all sources as a start would. `args` is a whole argv.
 pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
-    let mut report = Report::default();
-    let read = environment::settings(env).and_then(|mut read| {
+    let read = environment::settings(env, World::Seen).and_then(|mut read| {
         argv::settings(args, &mut read)?;
         Ok(read)
     });
+    report(read)
+}
+
+/// Looks at a text as if it were a file of that name. No file is opened.
+pub fn check_text(text: &str, name: &str) -> Report {
+    let env = Environment::new();
+    let mut read = Read::new(&env, World::Closed);
+    report(include::from_text(text, name, &mut read).map(|()| read))
+}
+
+fn report(read: Result<Read<'_>, StartError>) -> Report {
+    let mut report = Report::default();
     let mut read = match read {
         Ok(read) => read,
         Err(error) => {
@@ -93,8 +105,7 @@ pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
         }
     };
     report.warnings.append(&mut read.warnings);
-    // Nothing is to happen: commands whose output is a value are not run.
-    let (settings, mut warnings) = match expand::expand(read.settings, env, Commands::Leave) {
+    let (settings, mut warnings) = match expand::expand(read.settings, read.env, read.world) {
         Ok(expanded) => expanded,
         Err(error) => {
             report.errors.push(error.to_string());
@@ -151,7 +162,7 @@ fn meant(name: &str) -> String {
 fn judge(setting: &Setting, opt: &'static Opt, options: &mut Options) -> (Verdict, String) {
     let value = Value { text: setting.value.as_deref() };
     // The message names line and option again, which stand before it here.
-    let bare = |error: crate::error::StartError| {
+    let bare = |error: StartError| {
         let text = error.to_string();
         let place = format!("{}: {}: ", setting.origin, setting.name);
         text.strip_prefix(&place).map_or(text.clone(), str::to_owned)

@@ -1,6 +1,6 @@
 //! The environment as a source: `UWSGI_FOO_BAR=v` is `foo-bar = v`, read before the command line.
 
-use super::setting::{Origin, Read, Setting};
+use super::setting::{Origin, Read, Setting, World};
 use super::{Environment, RELOADS, include};
 use crate::error::StartError;
 
@@ -8,8 +8,8 @@ use crate::error::StartError;
 const NOT_OPTIONS: [&str; 4] = ["VASSALS_DIR", "ORIGINAL_PROC_NAME", "JAIL_PID", "BROODLORD_NUM"];
 
 /// The settings of all `UWSGI_*` variables, in the order of the environment.
-pub(super) fn settings(env: &Environment) -> Result<Read<'_>, StartError> {
-    let mut read = Read::new(env);
+pub(super) fn settings(env: &Environment, world: World) -> Result<Read<'_>, StartError> {
+    let mut read = Read::new(env, world);
     for (variable, value) in env {
         let (Some(variable), Some(value)) = (variable.to_str(), value.to_str()) else {
             continue; // No option has such a name, and no value of one is such text.

@@ -2,11 +2,11 @@
 //! then `%(option)`.
 
 use std::collections::HashMap;
-use std::fs;
+use std::io::Read as _;
 use std::process::Command;
 
 use super::Environment;
-use super::setting::{Read, Setting};
+use super::setting::{Read, Setting, World};
 use crate::error::StartError;
 
 /// A longer value is one that refers to itself, or was made to fill the memory.
@@ -16,19 +16,11 @@ const BYTES_MAX: usize = 64 << 20;
 /// `%(a)` that holds `%(b)` that holds ...
 const STEPS_MAX: usize = 10_000;
 
-/// Whether a value may ask for the output of a command, `@(exec://..)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Commands {
-    Run,
-    /// Their outputs stay unknown: nothing is to happen.
-    Leave,
-}
-
 /// Expands all settings; returns them with what looked wrong.
 pub(super) fn expand(
     settings: Vec<Setting>,
     env: &Environment,
-    commands: Commands,
+    world: World,
 ) -> Result<(Vec<Setting>, Vec<String>), StartError> {
     let mut settings = settings;
     let mut warnings = Vec::new();
@@ -39,7 +31,7 @@ pub(super) fn expand(
             text = from_environment(&text, env, &mut missing);
         }
         if text.contains("@(") {
-            let content = |source: &str| from_source(source, commands, &mut missing);
+            let content = |source: &str| from_source(source, world, &mut missing);
             text = replace(&text, "@(", content).map_err(|why| wrong(setting, &why))?;
         }
         setting.value = Some(text);
@@ -110,13 +102,13 @@ fn from_environment(text: &str, env: &Environment, missing: &mut Vec<String>) ->
 /// `@(file)` or `@(exec://command)`.
 fn from_source(
     source: &str,
-    commands: Commands,
+    world: World,
     missing: &mut Vec<String>,
 ) -> Result<Option<String>, String> {
     let content = match source.split_once("://") {
-        None if source.is_empty() => return Ok(None),
-        None => fs::read(source).map_err(|error| format!("cannot read {source}: {error}"))?,
-        Some(("exec", command)) if commands == Commands::Leave => {
+        None if source.is_empty() || world == World::Closed => return Ok(None),
+        None => read(source).map_err(|error| format!("cannot read {source}: {error}"))?,
+        Some(("exec", command)) if world != World::Open => {
             missing.push(format!("what {command} prints is not asked for now"));
             return Ok(None);
         }
@@ -132,6 +124,14 @@ fn from_source(
         return Err(format!("{source} gives more than {} MiB", VALUE_BYTES_MAX >> 20));
     }
     Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned()))
+}
+
+/// What a file holds, as far as a value may be long.
+fn read(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let file = std::fs::File::open(path)?;
+    std::io::Read::read_to_end(&mut file.take(VALUE_BYTES_MAX as u64 + 1), &mut content)?;
+    Ok(content)
 }
 
 /// Replaces each `open` ... `)` by what `found` gives for the text between; else leaves it.
@@ -299,6 +299,8 @@ fn number(text: &str) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::options::Origin;
 
@@ -312,7 +314,7 @@ mod tests {
         });
         let env = vec![("WORKERS".into(), "6".into())];
         let (settings, _) =
-            expand(settings.collect(), &env, Commands::Run).map_err(|error| error.to_string())?;
+            expand(settings.collect(), &env, World::Open).map_err(|error| error.to_string())?;
         Ok(settings.into_iter().map(|setting| setting.value.unwrap_or_default()).collect())
     }
 

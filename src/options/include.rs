@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::magic::Magic;
-use super::setting::{Origin, Read, Setting};
+use super::setting::{Origin, Read, Setting, World};
 use super::{expand, ini, json, logic, xml, yaml};
 use crate::error::StartError;
 
@@ -94,7 +94,7 @@ pub(super) fn push(setting: Setting, read: &mut Read<'_>) -> Result<(), StartErr
         read.block = None;
         return append(setting, read);
     }
-    if let Some(open) = logic::open(&setting, &read.settings, read.env)? {
+    if let Some(open) = logic::open(&setting, &read.settings, read.env, read.world)? {
         if let Some(outer) = &read.block {
             let (name, origin) = (&outer.name, &outer.origin);
             return Err(StartError::new(format!(
@@ -149,6 +149,9 @@ fn append(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
     let (name, origin) = (setting.name.clone(), setting.origin.clone());
     read.settings.push(setting);
     let format = format_of_option(&name);
+    if read.world == World::Closed {
+        return Ok(());
+    }
     let block = read.block.take();
     if name == "inherit" {
         read.inherited.push((file, origin));
@@ -239,6 +242,16 @@ fn include(
     result
 }
 
+/// Appends the settings of a text that lies in no file.
+pub(super) fn from_text(text: &str, name: &str, read: &mut Read<'_>) -> Result<(), StartError> {
+    let path = Path::new(name);
+    let format = option_for(name).and_then(format_of_option).unwrap_or(Format::Ini);
+    let magic = Magic::new(name, path, "", None);
+    settings(text, format, path, "uwsgi", &magic, read)?;
+    end_block(read);
+    Ok(())
+}
+
 /// Appends what one section of a text says.
 fn settings(
     text: &str,
@@ -284,7 +297,7 @@ fn settings(
 }
 
 /// The text of a file. Standard input is read once: a reload finds what was read at the start.
-fn contents(path: &Path) -> Result<String, String> {
+pub(super) fn contents(path: &Path) -> Result<String, String> {
     static STDIN: OnceLock<String> = OnceLock::new();
     if path == Path::new("/dev/stdin") {
         if let Some(text) = STDIN.get() {
@@ -331,5 +344,123 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
         std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Options, parse};
+
+    /// What the arguments make of files with these names and texts; `@/` is their directory.
+    fn read(files: &[(&str, Vec<u8>)], args: &[&str]) -> Result<Options, String> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let prefix = format!("{}/", directory.path().display());
+        for (name, bytes) in files {
+            let text = String::from_utf8(bytes.clone()).map(|text| text.replace("@/", &prefix));
+            let bytes = text.map_or(bytes.clone(), String::into_bytes);
+            std::fs::write(directory.path().join(name), bytes).expect("written");
+        }
+        let args: Vec<_> = args.iter().map(|arg| arg.replace("@/", &prefix)).collect();
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        parse(&args).map_err(|error| error.replace(&prefix, ""))
+    }
+
+    #[test]
+    fn a_hundred_thousand_lines_are_read() {
+        let mut text = "[uwsgi]\nprocesses = 3\n".to_owned();
+        for line in 0..100_000 {
+            text += &format!("variable-{line} = %(variable-{}) %(processes)\n", line + 1);
+        }
+        text += "variable-100000 = end\nthreads = %(variable-99998)\n";
+        // Each value holds the one below it: they grow, and that has a limit.
+        let error = read(&[("app.ini", text.into_bytes())], &["--ini", "@/app.ini"]);
+        assert_eq!(
+            error.map(drop),
+            Err("app.ini:3: variable-0: it grows beyond 1 MiB: does it refer to itself?".to_owned())
+        );
+        let mut text = "[uwsgi]\nprocesses = 3\n".to_owned();
+        for line in 0..100_000 {
+            text += &format!("variable-{line} = %(processes)\n");
+        }
+        let options = read(&[("app.ini", text.into_bytes())], &["--ini", "@/app.ini"]);
+        let options = options.expect("it is long, and right");
+        assert_eq!((options.processes, options.settings.len()), (3, 100_002));
+    }
+
+    #[test]
+    fn what_is_too_long_says_where() {
+        let mut line = b"[uwsgi]\nx = ".to_vec();
+        line.resize(10 << 20, b'a');
+        let mut file = b"[uwsgi]\n".to_vec();
+        file.resize(33 << 20, b'\n');
+        for (bytes, message) in [
+            (line, "app.ini:2: a line of 10485752 bytes"),
+            (file, "argument 1: cannot read app.ini: it is longer than 32 MiB"),
+        ] {
+            assert_eq!(read(&[("app.ini", bytes)], &["@/app.ini"]).expect_err(message), message);
+        }
+        let error = parse(&["--ini", "/dev/zero"]).expect_err("it has no end");
+        assert_eq!(error, "argument 1: cannot read /dev/zero: it is longer than 32 MiB");
+        let error = parse(&["--procname", "@(/dev/zero)"]).expect_err("it has no end");
+        assert_eq!(error, "argument 1: procname: /dev/zero gives more than 1 MiB");
+    }
+
+    #[test]
+    fn files_that_name_each_other_are_an_error() {
+        let a = b"[uwsgi]\nini = @/b.ini\n".to_vec();
+        let b = b"[uwsgi]\n\nini = @/a.ini\n".to_vec();
+        let error = read(&[("a.ini", a), ("b.ini", b)], &["--ini", "@/a.ini"]);
+        assert_eq!(
+            error.expect_err("they go in a circle"),
+            "b.ini:3: a.ini: its section [uwsgi] includes itself"
+        );
+        // Not in a circle, but twice as many at each level.
+        let mut files = Vec::new();
+        for level in 0..30 {
+            let next = format!("ini = @/{}.ini\n", level + 1);
+            files.push((format!("{level}.ini"), format!("[uwsgi]\n{next}{next}").into_bytes()));
+        }
+        files.push(("30.ini".to_owned(), b"[uwsgi]\nthreads = 2\n".to_vec()));
+        let files: Vec<_> = files.iter().map(|(name, text)| (&**name, text.clone())).collect();
+        let error = read(&files, &["--ini", "@/0.ini"]).expect_err("there are a billion");
+        assert!(error.ends_with("more than 64 files within files, or 10000 in all"), "{error}");
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_are_an_error_where_they_count() {
+        let latin = b"; f\xfcr alle\n[other]\nx = \xfc\n[uwsgi]\nthreads = 2\n".to_vec();
+        assert_eq!(read(&[("app.ini", latin)], &["@/app.ini"]).expect("right").threads, 2);
+        let latin = b"[uwsgi]\nenv = A=\xfc\n".to_vec();
+        let error = read(&[("app.ini", latin)], &["@/app.ini"]).expect_err("it counts");
+        assert!(error.starts_with("app.ini:2: expected UTF-8, found"), "{error}");
+    }
+
+    #[test]
+    fn loops_of_loops_have_a_limit() {
+        let text = "[uwsgi]\nfor-times = 100000\nini = @/b.ini\nendfor\n";
+        let inner = "[uwsgi]\nfor-times = 100000\nx = 1\nendfor\n";
+        let files = [("a.ini", text.into()), ("b.ini", inner.into())];
+        let error = read(&files, &["@/a.ini"]).expect_err("it is too much");
+        assert_eq!(error, "b.ini:3: more than 1000000 settings");
+    }
+
+    #[test]
+    fn formats_go_by_the_name_of_the_file_or_the_option() {
+        let yaml = b"uwsgi:\n  threads: 4\n".to_vec();
+        let json = b"{\"uwsgi\": {\"threads\": 4}}".to_vec();
+        let xml = b"<uwsgi><threads>4</threads></uwsgi>".to_vec();
+        for (name, bytes, args) in [
+            ("a.yaml", &yaml, vec!["@/a.yaml"]),
+            ("a.yml", &yaml, vec!["-y", "@/a.yml"]),
+            ("a.conf", &yaml, vec!["--yaml", "@/a.conf:uwsgi"]),
+            ("a.json", &json, vec!["@/a.json"]),
+            ("a.txt", &json, vec!["-j", "@/a.txt"]),
+            ("a.xml", &xml, vec!["@/a.xml"]),
+            ("a.x", &xml, vec!["--xml", "@/a.x"]),
+            ("a.js", &json, vec!["--include", "@/a.js"]),
+        ] {
+            let options = read(&[(name, bytes.clone())], &args).expect(name);
+            assert_eq!(options.threads, 4, "{name}");
+        }
     }
 }

@@ -4,11 +4,11 @@
 //! `%(option)` are replaced anywhere. What stands between is kept, left out or read once for each
 //! value; `%(_)` in it is that value. Each line of a loop is repeated for itself.
 
-use std::fs;
 use std::path::Path;
 
 use super::Environment;
-use super::setting::{Origin, Setting};
+use super::include;
+use super::setting::{Origin, Setting, World};
 use crate::error::StartError;
 
 /// The words that end a block, whichever it is.
@@ -61,9 +61,11 @@ pub(super) fn open(
     setting: &Setting,
     before: &[Setting],
     env: &Environment,
+    world: World,
 ) -> Result<Option<Block>, StartError> {
     let text = setting.value.as_deref().unwrap_or("");
-    let does = match looped(&setting.name, text) {
+    let asks_files = ["for-glob", "for-readline"].contains(&setting.name.as_str());
+    let does = match looped(&setting.name, text).filter(|_| !asks_files || world != World::Closed) {
         Some(Ok(values)) => Does::Repeat(values),
         Some(Err(why)) => {
             let Setting { name, origin, .. } = setting;
@@ -86,8 +88,9 @@ pub(super) fn open(
 /// The values of a loop.
 fn looped(name: &str, text: &str) -> Option<Result<Vec<String>, String>> {
     let lines = |path: &str| {
-        let content = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-        Ok(content.lines().map(|line| line.trim_end().to_owned()).collect())
+        let content = include::contents(Path::new(path)).map_err(|why| format!("{path}: {why}"))?;
+        let lines = content.lines().take(ROUNDS_MAX);
+        Ok(lines.map(|line| line.trim_end().to_owned()).collect())
     };
     let values = match name {
         // uWSGI: blanks alone divide, not tabs and not commas.
@@ -113,10 +116,12 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// uWSGI: a pattern that fits no file is the value itself.
+/// uWSGI: a pattern that fits no file is the value itself. `**` is `*`, as in glob(3).
 fn glob(pattern: &str) -> Result<Vec<String>, String> {
-    let paths = glob::glob(pattern).map_err(|error| format!("{pattern}: {error}"))?;
-    let found: Vec<_> = paths.flatten().map(|path| path.display().to_string()).collect();
+    let flat = pattern.split("**").collect::<Vec<_>>().join("*");
+    let paths = glob::glob(&flat).map_err(|error| format!("{pattern}: {error}"))?;
+    let paths = paths.flatten().take(ROUNDS_MAX);
+    let found: Vec<_> = paths.map(|path| path.display().to_string()).collect();
     Ok(if found.is_empty() { vec![pattern.to_owned()] } else { found })
 }
 

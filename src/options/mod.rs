@@ -33,7 +33,7 @@ pub use setting::{Origin, Setting};
 pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
-use expand::Commands;
+use setting::World;
 
 /// The uWSGI release whose options and behaviour are meant: agents compare `version_info` with it.
 pub const UWSGI_VERSION: (i64, i64, i64) = (2, 0, 31);
@@ -50,9 +50,9 @@ pub const RELOADS: &str = "UWSGI_RELOADS";
 /// `args` is a whole argv, the program's name first. Nothing is printed: see `Options::warnings`.
 /// Errors are one line: origin, option, what was expected, what was found.
 pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, StartError> {
-    let mut read = environment::settings(env)?;
+    let mut read = environment::settings(env, World::Open)?;
     argv::settings(args, &mut read)?;
-    let (settings, mut warnings) = expand::expand(read.settings, env, Commands::Run)?;
+    let (settings, mut warnings) = expand::expand(read.settings, env, World::Open)?;
     let mut options = Options { config_dir: read.config_dir, settings, ..Options::default() };
     warnings.append(&mut read.warnings);
     options.warnings = warnings;

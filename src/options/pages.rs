@@ -89,8 +89,8 @@ fn compatibility() -> String {
         "# Compatibility with uWSGI\n\n\
          Made from `src/options/table.rs` by `make docs`; a test fails when it is stale.\n\n\
          uwring reads the command lines, configuration files and `UWSGI_*` variables of uWSGI 2.0\n\
-         unchanged. It knows every name that uWSGI 2.0.31 accepts. `uwring --check-config app.ini`\n\
-         says of a file, by line, what becomes of each setting.\n\n\
+         unchanged. It knows every name that uWSGI 2.0.31 accepts. `uwring --check-config FILE`\n\
+         says by line what becomes of each setting.\n\n\
          | compared with uWSGI | names | means |\n|---|--:|---|\n",
     );
     for (word, meaning) in [
@@ -148,8 +148,8 @@ fn manual() -> String {
     out.push_str(
         ".SH DESCRIPTION\n\
          Every option below is also a key of an ini file (processes = 4 below [uwsgi]) and an\n\
-         environment variable (UWSGI_PROCESSES=4). Options of the command line may be shortened to\n\
-         a prefix that fits one of them alone. Files in YAML, JSON and XML are read too.\n",
+         environment variable (UWSGI_PROCESSES=4). Options of the command line may be cut to a\n\
+         prefix that fits one of them alone. Files in YAML, JSON and XML are read too.\n",
     );
     for section in Section::ALL {
         let rows: Vec<_> = rows(section).filter(|opt| has_effect(opt)).collect();

@@ -41,10 +41,22 @@ pub struct Setting {
     pub origin: Origin,
 }
 
+/// What reading a configuration may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum World {
+    /// Files are read, and `@(exec://..)` runs commands.
+    Open,
+    /// Files are read; nothing is to happen.
+    Seen,
+    /// Nothing but the text at hand.
+    Closed,
+}
+
 /// What the sources have given so far.
 #[derive(Debug)]
 pub(super) struct Read<'a> {
     pub(super) env: &'a Environment,
+    pub(super) world: World,
     pub(super) settings: Vec<Setting>,
     pub(super) warnings: Vec<String>,
     pub(super) config_dir: Option<PathBuf>,
@@ -59,9 +71,10 @@ pub(super) struct Read<'a> {
 }
 
 impl Read<'_> {
-    pub(super) fn new(env: &Environment) -> Read<'_> {
+    pub(super) fn new(env: &Environment, world: World) -> Read<'_> {
         Read {
             env,
+            world,
             settings: Vec::new(),
             warnings: Vec::new(),
             config_dir: None,

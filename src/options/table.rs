@@ -215,24 +215,24 @@ pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static Opt)> {
 
 /// The option that someone who wrote `name` is likely to have meant.
 pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let same = |written: &str| written.to_ascii_lowercase().replace('_', "-");
-    let wanted = same(name);
-    let allowed = (wanted.len() / 4).clamp(1, 2);
+    let allowed = (name.len() / 4).clamp(1, 2);
     names()
+        .filter(|(known, _)| known.len().abs_diff(name.len()) <= allowed)
         .filter(|(_, opt)| opt.status != Status::Hidden)
-        .map(|(known, _)| (distance(&wanted, &same(known)), known))
+        .map(|(known, _)| (distance(name, known), known))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
 
-/// Levenshtein's distance.
+/// Levenshtein's distance, letters' case and the kind of dash aside.
 fn distance(left: &str, right: &str) -> usize {
+    let same = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.bytes().enumerate() {
+    for (index, from) in left.bytes().map(same).enumerate() {
         let mut diagonal = row[0];
         row[0] = index + 1;
-        for (column, to) in right.bytes().enumerate() {
+        for (column, to) in right.bytes().map(same).enumerate() {
             let change = diagonal + usize::from(from != to);
             diagonal = row[column + 1];
             row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
