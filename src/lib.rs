@@ -10,6 +10,8 @@ pub mod sys;
 
 // The walk of a request.
 #[cfg(feature = "server")]
+pub mod files;
+#[cfg(feature = "server")]
 pub mod handoff;
 #[cfg(feature = "server")]
 pub mod proto;

@@ -109,3 +109,34 @@ impl Request {
         *self = Request { fields, ..Request::default() };
     }
 }
+
+/// Percent-decodes a path once (RFC 3986, 2.1) into `out`. What is no valid escape stays as it is.
+pub fn decode_path(path: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let hex = |index: usize| tail.get(index).and_then(|&b| char::from(b).to_digit(16));
+        match (byte, hex(0), hex(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_escapes_once_and_leaves_broken_ones() {
+        let mut out = Vec::new();
+        decode_path(b"/a%20b%2525%zz%4", &mut out);
+        assert_eq!(out, b"/a b%25%zz%4");
+    }
+}

@@ -49,6 +49,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proto", &["request", "httparse"]),
     ("python", &["pyo3"]),
     ("handoff", &["request", "sys"]),
+    ("files", &["request", "options"]),
     (
         "wsgi",
         &["python", "api", "request", "response", "handoff", "shared", "options", "log", "sys"],
@@ -66,6 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "wsgi",
             "isolation",
             "handoff",
+            "files",
             "listen",
             "options",
             "shared",

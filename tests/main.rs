@@ -39,6 +39,8 @@ mod real_apps;
 mod recycling;
 mod regression;
 mod signals;
+mod static_answers;
+mod static_files;
 mod stats;
 mod uwsgi_module;
 mod uwsgi_protocol;

@@ -8,8 +8,8 @@ use crate::sys;
 pub struct RequestLine<'a> {
     pub pid: u64,
     pub app: i32,
-    /// Requests of this worker, and of the whole server.
-    pub number: u64,
+    /// Requests of this worker, -1 where none had it; and of the whole server.
+    pub number: i64,
     pub total: u64,
     pub addr: &'a [u8],
     pub user: &'a [u8],

@@ -8,6 +8,7 @@ mod argv;
 pub mod check;
 mod environment;
 mod expand;
+mod files;
 pub mod help;
 mod include;
 mod ini;
@@ -27,6 +28,7 @@ mod yaml;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
 pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment};
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
@@ -264,9 +266,7 @@ pub struct Options {
     pub memory_report: bool,
 
     // Files and stats
-    /// `(prefix, directory or file)`, prefixes cut.
-    pub static_map: Vec<(String, PathBuf)>,
-    pub check_static: Vec<PathBuf>,
+    pub files: Files,
     pub stats: Option<Address>,
     /// Put an HTTP response head before the JSON.
     pub stats_http: bool,
@@ -431,8 +431,7 @@ impl Default for Options {
             log_x_forwarded_for: false,
             log_micros: false,
             memory_report: false,
-            static_map: Vec::new(),
-            check_static: Vec::new(),
+            files: Files::default(),
             stats: None,
             stats_http: false,
             stats_minified: false,

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::Options;
+use super::files::{self, By, Compressed, Since};
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::recycling::Algorithm;
 use super::signal;
@@ -315,6 +316,17 @@ fn log_date(value: Value<'_>) -> String {
         None | Some("true") => String::new(),
         Some(format) => format.to_owned(),
     }
+}
+
+const SYNTAX: &str = "The syntax is Rust's: no look-around, no back-references.";
+const SERVE_MODES: &str = "x-accel-redirect, nginx or x-sendfile";
+
+fn expires(options: &mut Options, value: Value<'_>, by: By, since: Since) -> Result<(), Wrong> {
+    Ok(options.files.expires.push(files::Expires::read(value, by, since)?))
+}
+
+fn compressed(options: &mut Options, which: Compressed) -> Result<(), Wrong> {
+    Ok(options.files.compressed.push(which))
 }
 
 /// What a row need not say.
@@ -2892,136 +2904,223 @@ pub static TABLE: &[Opt] = &[
         names: &["static-map"],
         takes: Takes::Pair,
         section: Section::Files,
-        status: Status::Later,
         help: "Serve files of a directory below a path: /path=directory.",
-        set: |options, value| Ok(options.static_map.push(value.pair_path()?)),
+        set: |options, value| Ok(options.files.map.push(value.pair_path()?)),
         ..ROW
     },
     Opt {
         names: &["static-map2"],
         takes: Takes::Pair,
         section: Section::Files,
-        status: Status::Later,
         help: "Serve files of a directory below a path, the path kept.",
+        set: |options, value| Ok(options.files.map_whole.push(value.pair_path()?)),
         ..ROW
     },
     Opt {
         names: &["check-static", "static-check"],
         takes: Takes::Path,
         section: Section::Files,
-        status: Status::Later,
         help: "Look for a file in this directory before the app is called.",
-        set: |options, value| Ok(options.check_static.push(value.path()?)),
+        set: |options, value| Ok(options.files.check.push(value.path()?)),
         ..ROW
     },
     Opt {
         names: &["check-static-docroot"],
         section: Section::Files,
-        status: Status::Later,
         help: "Look for a file in the request's document root.",
+        set: |options, value| Ok(options.files.check_docroot = value.flag()),
         ..ROW
     },
     Opt {
         names: &["static-index"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
+        status: Status::Adapted(
+            "The app that is called because of static-skip-ext sees the path as it was sent.",
+        ),
         help: "Serve this file of a directory.",
+        set: |options, value| Ok(options.files.index.push(value.string()?)),
         ..ROW
     },
     Opt {
         names: &["static-safe"],
         takes: Takes::Path,
         section: Section::Files,
-        status: Status::Later,
         help: "Allow links that lead into this directory.",
+        set: |options, value| Ok(options.files.safe.push(value.path()?)),
         ..ROW
     },
     Opt {
         names: &["static-skip-ext"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
         help: "Leave files of this extension to the app.",
+        set: |options, value| Ok(options.files.skip_ext.push(value.string()?)),
         ..ROW
     },
     Opt {
         names: &["mime-file", "mimefile"],
         takes: Takes::Path,
         section: Section::Files,
-        status: Status::Later,
+        status: Status::Adapted(
+            "What it does not name is told by /etc/mime.types, then by a list of our own.",
+        ),
         help: "Read MIME types from this file.",
+        set: |options, value| Ok(options.files.mime_files.push(value.path()?)),
         ..ROW
     },
     Opt {
         names: &["static-cache-paths"],
         takes: Takes::Seconds,
         section: Section::Files,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Files are looked at again each second in any case; their places after this time.",
+        ),
         help: "Remember the places of files this long.",
+        set: |options, value| Ok(options.files.places_s = value.seconds()?),
         ..ROW
     },
     Opt {
         names: &["static-cache-paths-name"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
+        status: Status::Ignored(
+            "The places of files have a cache of their own, which needs no name.",
+        ),
         help: "Remember the places of files in this cache.",
         ..ROW
     },
     Opt {
-        names: &[
-            "static-expires",
-            "static-expires-mtime",
-            "static-expires-uri",
-            "static-expires-uri-mtime",
-            "static-expires-path-info",
-            "static-expires-path-info-mtime",
-            "static-expires-type",
-            "static-expires-type-mtime",
-        ],
+        names: &["static-expires"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
-        help: "Set Expires for files that match.",
+        status: Status::Adapted(SYNTAX),
+        help: "Set Expires for files whose path matches: REGEX SECONDS.",
+        set: |options, value| expires(options, value, By::File, Since::Now),
         ..ROW
     },
     Opt {
-        names: &["static-gzip", "static-gzip-dir", "static-gzip-ext"],
+        names: &["static-expires-mtime"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
-        help: "Serve compressed siblings of files.",
+        status: Status::Adapted(SYNTAX),
+        help: "As static-expires, counted from the file's change: REGEX SECONDS.",
+        set: |options, value| expires(options, value, By::File, Since::Change),
         ..ROW
     },
     Opt {
-        names: &["static-gzip-prefix", "static-gzip-suffix"],
+        names: &["static-expires-uri"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
-        help: "Serve compressed siblings of files of this name.",
+        status: Status::Adapted(SYNTAX),
+        help: "Set Expires for requests whose target matches: REGEX SECONDS.",
+        set: |options, value| expires(options, value, By::Uri, Since::Now),
+        ..ROW
+    },
+    Opt {
+        names: &["static-expires-uri-mtime"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Adapted(SYNTAX),
+        help: "As static-expires-uri, counted from the file's change: REGEX SECONDS.",
+        set: |options, value| expires(options, value, By::Uri, Since::Change),
+        ..ROW
+    },
+    Opt {
+        names: &["static-expires-path-info"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Adapted(SYNTAX),
+        help: "Set Expires for requests whose path matches: REGEX SECONDS.",
+        set: |options, value| expires(options, value, By::PathInfo, Since::Now),
+        ..ROW
+    },
+    Opt {
+        names: &["static-expires-path-info-mtime"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Adapted(SYNTAX),
+        help: "As static-expires-path-info, counted from the file's change: REGEX SECONDS.",
+        set: |options, value| expires(options, value, By::PathInfo, Since::Change),
+        ..ROW
+    },
+    Opt {
+        names: &["static-expires-type"],
+        takes: Takes::Text,
+        section: Section::Files,
+        help: "Set Expires for files of this type: TYPE=SECONDS.",
+        set: |options, value| expires(options, value, By::Type, Since::Now),
+        ..ROW
+    },
+    Opt {
+        names: &["static-expires-type-mtime"],
+        takes: Takes::Text,
+        section: Section::Files,
+        help: "As static-expires-type, counted from the file's change: TYPE=SECONDS.",
+        set: |options, value| expires(options, value, By::Type, Since::Change),
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Adapted(
+            "Weights in Accept-Encoding count, Vary is sent; the syntax is Rust's.",
+        ),
+        help: "Serve compressed siblings (.br, .gz) of files whose path matches.",
+        set: |options, value| compressed(options, Compressed::Matching(value.regex()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip-dir", "static-gzip-prefix"],
+        takes: Takes::Path,
+        section: Section::Files,
+        status: Status::Adapted(
+            "A relative directory counts from the working directory; Vary is sent.",
+        ),
+        help: "Serve compressed siblings of files whose path begins so.",
+        set: |options, value| compressed(options, Compressed::Below(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["static-gzip-ext", "static-gzip-suffix"],
+        takes: Takes::Text,
+        section: Section::Files,
+        status: Status::Adapted("Accept-Encoding is read with its weights, and Vary is sent."),
+        help: "Serve compressed siblings of files whose name ends so.",
+        set: |options, value| compressed(options, Compressed::Ending(value.string()?)),
         ..ROW
     },
     Opt {
         names: &["static-gzip-all"],
         section: Section::Files,
-        status: Status::Later,
+        status: Status::Adapted("Accept-Encoding is read with its weights, and Vary is sent."),
         help: "Serve compressed siblings of all files.",
+        set: |options, value| {
+            let all = value.flag().then_some(Compressed::All);
+            Ok(options.files.compressed.extend(all))
+        },
         ..ROW
     },
     Opt {
         names: &["honour-range"],
         section: Section::Files,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Range requests are answered without it too; false turns that off.",
+        ),
         help: "Answer Range requests.",
+        set: |options, value| Ok(options.files.ranges = value.flag()),
         ..ROW
     },
     Opt {
         names: &["file-serve-mode", "fileserve-mode"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Later,
-        help: "Let nginx or Apache send files.",
+        status: Status::Adapted("The path is percent-encoded."),
+        help: "Let nginx (x-accel-redirect) or Apache (x-sendfile) send files.",
+        set: |options, value| {
+            Ok(options.files.serve_mode = value.choice(SERVE_MODES, &files::SERVE_MODES)?)
+        },
         ..ROW
     },
     Opt {

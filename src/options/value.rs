@@ -165,6 +165,19 @@ impl<'a> Value<'a> {
         Ok((key, path.into()))
     }
 
+    /// A regular expression that can be compiled.
+    pub(super) fn regex(self) -> Result<String, Wrong> {
+        let text = self.text()?;
+        match regex::bytes::Regex::new(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(error) => {
+                let why = error.to_string();
+                let why = why.lines().last().unwrap_or("").trim_start_matches("error: ");
+                Err(Wrong::Because(format!("\"{text}\" is no regular expression: {why}")))
+            }
+        }
+    }
+
     pub(super) fn seconds(self) -> Result<u64, Wrong> {
         self.number("a number of seconds")
     }

@@ -1,8 +1,8 @@
 //! What this room does: runs the server process: shards, workers, readiness, drain.
 //! What it does not: it parses no options and touches no Python object.
 //! Who may call it: `main`.
-//! What it may import: shard, wsgi, isolation, handoff, options, shared, stats, log, sys, python
-//! (to start interpreters; no object); no pyo3.
+//! What it may import: shard, wsgi, isolation, handoff, options, files (the rules), shared, stats, log,
+//! sys, python (to start interpreters; no object); no pyo3.
 
 mod affinity;
 mod cgroup;
@@ -16,6 +16,7 @@ mod succession;
 mod watchdog;
 mod workers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use doctor::examine;
@@ -29,6 +30,7 @@ use watchdog::Watchdog;
 use workers::Workers;
 
 use crate::error::StartError;
+use crate::files::Rules;
 use crate::handoff::{Geometry, Handoff};
 use crate::isolation::{Embedding, Memory, Spawner, decide};
 use crate::listen::Listener;
@@ -307,6 +309,8 @@ fn start_shards(
     workers: &Workers,
 ) -> Result<Vec<ShardThread>, StartError> {
     let count = plan.board.shards();
+    let files = Rules::new(options).map(Arc::new);
+    Rules::mappings(options).for_each(|line| log::line(format_args!("{line}")));
     let mut shards = Vec::with_capacity(count);
     for index in 0..count {
         let (mailbox, done) = (Mailbox::default(), Mailbox::default());
@@ -322,6 +326,7 @@ fn start_shards(
             limits: limits(options),
             timeouts: timeouts(options),
             post_buffering: options.post_buffering.filter(|&limit| limit > 0),
+            files: files.clone(),
             logging: Logging {
                 all: !options.disable_logging,
                 status_4xx: options.log_4xx,

@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::respond::{self, Sent};
 use super::signal::Signal;
 use super::stream::Received;
-use super::{Shard, offered, refusal, request_log};
+use super::{Shard, offered, refusal, request_log, static_file};
 use crate::handoff::{Dispatch, DispatchBody, OwnSend, Ticket, WINDOW_BYTES};
 use crate::proto::Reject;
 use crate::request::Request;
@@ -183,6 +183,13 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     let arrived_us = now_us();
     let shard = Rc::clone(&connection.shard);
     shard.row.bump(place::REQUESTS, 1);
+    if let Some(wanted) = static_file::wanted(connection, request) {
+        // Boxed: other requests need not carry the room for it.
+        let serving = Box::pin(static_file::serve(connection, request, wanted, arrived_us));
+        if let Some(next) = serving.await {
+            return next;
+        }
+    }
     let mut rest = Rest::of(request);
     let mut body = Vec::new();
     let mut spool = None;
@@ -234,7 +241,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
 }
 
 /// What follows the response: the rest of the body, or the end.
-async fn after<F: Future<Output = Received>>(
+pub(super) async fn after<F: Future<Output = Received>>(
     connection: &mut Connection<F>,
     rest: &mut Rest,
     left: u64,

@@ -9,6 +9,7 @@
 
 mod body;
 mod connection;
+mod errand;
 mod exchange;
 mod heritage;
 mod listener;
@@ -21,6 +22,7 @@ mod ring;
 mod sendfile;
 mod signal;
 mod spool;
+mod static_file;
 mod stream;
 mod timer;
 mod turn;
@@ -30,10 +32,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use slab::Slab;
+
+use errand::{Desk, Errand};
 use offered::Offered;
-use sendfile::{Desk, Report};
 use signal::Signal;
 use watch::Watches;
 
@@ -43,6 +48,7 @@ pub use ring::{Driver, Flags, probe_rungs, probe_uring};
 
 pub use crate::proto::Limits;
 
+use crate::files::{Files, Rules};
 use crate::handoff::{Handoff, Queue, Ticket};
 use crate::log::{Clock, Lines};
 use crate::request::Request;
@@ -96,6 +102,8 @@ pub struct Setup {
     pub timeouts: Timeouts,
     /// Bodies of at least this many bytes go to a file first.
     pub post_buffering: Option<u64>,
+    /// Which files are served without the app; None where none is.
+    pub files: Option<Arc<Rules>>,
     pub logging: Logging,
     pub lines: Lines,
     pub mailbox: Mailbox<Message>,
@@ -113,6 +121,7 @@ pub struct Shard {
     limits: Limits,
     timeouts: Timeouts,
     post_buffering: Option<u64>,
+    files: Option<Files>,
     logging: Logging,
     close_on_exec: bool,
     /// The driver wants sockets that do not block; the ring wants those that do.
@@ -151,9 +160,9 @@ pub struct Shard {
     /// Parsed heads and buffers that wait for the next use.
     requests: RefCell<Vec<Request>>,
     buffers: RefCell<Vec<Vec<u8>>>,
-    /// Where the helpers that send files report to, and what they reported.
+    /// Where the helpers report to, and what they are about.
     desk: Desk,
-    reports: RefCell<Vec<Report>>,
+    errands: RefCell<Slab<Errand>>,
 }
 
 /// Runs a shard until it is told to end and all its connections are done.
@@ -174,6 +183,7 @@ async fn serve(setup: Setup) {
         limits: setup.limits,
         timeouts: setup.timeouts,
         post_buffering: setup.post_buffering,
+        files: setup.files.map(Files::new),
         logging: setup.logging,
         close_on_exec: setup.close_on_exec,
         nonblocking: setup.driver == Driver::Epoll,
@@ -206,7 +216,7 @@ async fn serve(setup: Setup) {
         requests: RefCell::default(),
         buffers: RefCell::default(),
         desk: Desk { reports: Mailbox::default(), handoff: setup.handoff, shard: index },
-        reports: RefCell::default(),
+        errands: RefCell::default(),
     });
     shard.watches.sweep(shard.now_s());
     monoio::spawn(turn::turns(Rc::clone(&shard)));
@@ -265,21 +275,6 @@ impl Shard {
             buffer.clear();
             buffers.push(buffer);
         }
-    }
-
-    /// Gathers the helpers' reports and tells the connections that wait for them.
-    fn gather_reports(&self) {
-        for report in self.desk.reports.take() {
-            let slot = report.slot;
-            self.reports.borrow_mut().push(report);
-            self.news_of(slot).raise();
-        }
-    }
-
-    fn take_report(&self, slot: usize) -> Option<Report> {
-        let mut reports = self.reports.borrow_mut();
-        let at = reports.iter().position(|report| report.slot == slot)?;
-        Some(reports.swap_remove(at))
     }
 
     /// The signal of a slot's news.

@@ -3,14 +3,14 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::exchange::{DRAIN_BYTES_MAX, News};
-use super::sendfile::{self, Transfer};
 use super::stream::WriteHalf;
 use super::watch::Watch;
-use super::{Shard, refusal};
+use super::{Shard, refusal, sendfile};
 use crate::handoff::{OwnSend, OwnSent, Progress, ResponseHead, Stage, Ticket, flag};
 use crate::proto::chunked;
 use crate::request::Request;
@@ -21,7 +21,7 @@ use crate::shared::shard as place;
 pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
 
 /// Bytes that one send of a large body carries at most: each one earns a new deadline.
-const PIECE_BYTES: usize = 256 * 1024;
+pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
 /// So much output is sent from where it lies; less is copied, to go out in one send with the head.
 const VIEW_BYTES: usize = 32 * 1024;
@@ -243,30 +243,11 @@ impl Sending<'_> {
     async fn file(&mut self, file: std::fs::File, sent: &mut Sent) -> io::Result<bool> {
         self.flush().await?;
         let (offset, len) = self.ticket.file_range();
-        let slot = self.ticket.slot();
-        let mut transfer = Transfer::new(self.fd, file, offset, offset + len)?;
-        while !transfer.is_done() {
-            self.set_deadline();
-            sendfile::submit(slot, transfer, &self.shard.desk);
-            let report = loop {
-                let seen = self.news.seen();
-                match self.shard.take_report(slot) {
-                    Some(report) => break report,
-                    None => self.news.changed(seen).await,
-                }
-            };
-            sent.body_bytes += report.transfer.offset - (offset + sent.body_bytes);
-            match report.result {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-                result => result?,
-            }
-            transfer = report.transfer;
-            if !transfer.is_done() {
-                transfer.writable().await?;
-            }
-        }
-        self.watch.clear_write();
-        Ok(true)
+        let range = offset..offset + len;
+        let sending =
+            sendfile::send(self.shard, self.watch, self.fd, Arc::new(file), range).await?;
+        sent.body_bytes += sending.bytes;
+        Ok(sending.is_whole)
     }
 
     fn set_deadline(&self) {

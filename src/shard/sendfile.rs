@@ -1,21 +1,21 @@
-//! Sends files by sendfile(2) on a few helper threads: a file that is not in memory must not hold
-//! up the shard.
+//! Sends files by sendfile(2) on the helpers: a file that is not in memory must not hold up the
+//! shard.
 //!
 //! A helper sends until the socket takes no more and reports back; the shard waits for the socket
 //! in its ring. So a slow client holds no helper.
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use monoio::net::UnixStream;
 
-use crate::handoff::Handoff;
-use crate::shared::Mailbox;
+use super::Shard;
+use super::errand::{Report, Task};
+use super::watch::Watch;
 
-const HELPERS: usize = 4;
 /// Bytes that a helper sends before others have their turn.
 const TURN_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -23,59 +23,79 @@ const TURN_BYTES: u64 = 4 * 1024 * 1024;
 pub(super) struct Transfer {
     socket: Arc<OwnedFd>,
     file: Arc<File>,
-    pub(super) offset: u64,
-    pub(super) end: u64,
+    offset: u64,
+    end: u64,
 }
 
-/// What a helper did: the transfer as it stands now, and why it stopped.
-pub(super) struct Report {
-    pub(super) slot: usize,
-    pub(super) transfer: Transfer,
-    pub(super) result: io::Result<()>,
+/// How much of a file was sent.
+pub(super) struct Sending {
+    pub(super) bytes: u64,
+    /// False if the file has shrunk meanwhile.
+    pub(super) is_whole: bool,
 }
 
-/// Where reports come back to.
-#[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) reports: Mailbox<Report>,
-    pub(super) handoff: &'static Handoff,
-    pub(super) shard: usize,
-}
-
-struct Job {
-    slot: usize,
-    transfer: Transfer,
-    desk: Desk,
+/// Sends `range` of `file` over the socket `fd`. Each turn that brings the client something earns
+/// a new deadline.
+///
+/// # Errors
+/// The connection's.
+pub(super) async fn send(
+    shard: &Shard,
+    watch: &Watch,
+    fd: i32,
+    file: Arc<File>,
+    range: Range<u64>,
+) -> io::Result<Sending> {
+    let start = range.start;
+    let mut transfer = Transfer::new(fd, file, range)?;
+    while !transfer.is_done() {
+        watch.set_write(shard.watches.now_s() + shard.timeouts.write_s);
+        let Report::Sent(after, result) = shard.errand(Task::Send(transfer)).await else {
+            unreachable!("BUG: a transfer was reported as something else");
+        };
+        transfer = after;
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Sending { bytes: transfer.offset - start, is_whole: false });
+            }
+            result => result?,
+        }
+        if !transfer.is_done() {
+            transfer.writable().await?;
+        }
+    }
+    watch.clear_write();
+    Ok(Sending { bytes: transfer.offset - start, is_whole: true })
 }
 
 impl Transfer {
-    /// Prepares to send `file` from `offset` up to `end`. The socket becomes non-blocking, which
-    /// the ring does not mind: it waits by polling.
+    /// Prepares to send a range of `file`. The socket becomes non-blocking, which the ring does not
+    /// mind: it waits by polling.
     ///
     /// # Errors
     /// The kernel's (too many files).
-    pub(super) fn new(socket: i32, file: File, offset: u64, end: u64) -> io::Result<Transfer> {
+    fn new(socket: i32, file: Arc<File>, range: Range<u64>) -> io::Result<Transfer> {
         let socket = crate::sys::duplicate(socket)?;
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Transfer { socket: Arc::new(socket), file: Arc::new(file), offset, end })
+        Ok(Transfer { socket: Arc::new(socket), file, offset: range.start, end: range.end })
     }
 
     /// Waits until the socket takes more.
     ///
     /// # Errors
     /// The connection's.
-    pub(super) async fn writable(&self) -> io::Result<()> {
+    async fn writable(&self) -> io::Result<()> {
         // Only asked whether it is writable, so it may be a TCP socket too.
         let gate = UnixStream::from_std(self.socket.try_clone()?.into())?;
         gate.writable(false).await
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.offset >= self.end
     }
 
     /// Sends what the socket takes. Ok when it takes no more, or all or enough is sent.
-    fn send(&mut self) -> io::Result<()> {
+    pub(super) fn send(&mut self) -> io::Result<()> {
         let turn_end = self.end.min(self.offset + TURN_BYTES);
         while self.offset < turn_end {
             let count = usize::try_from(turn_end - self.offset).unwrap_or(usize::MAX);
@@ -90,44 +110,4 @@ impl Transfer {
         }
         Ok(())
     }
-}
-
-/// Gives a transfer to the helpers; the report comes to the desk, whose shard is rung.
-pub(super) fn submit(slot: usize, transfer: Transfer, desk: &Desk) {
-    let job = Job { slot, transfer, desk: desk.clone() };
-    if let Err(refused) = helpers().send(job) {
-        // No helper could be started: better a short wait here than no answer.
-        run(refused.0);
-    }
-}
-
-fn run(mut job: Job) {
-    let result = job.transfer.send();
-    let Job { slot, transfer, desk } = job;
-    desk.reports.put(Report { slot, transfer, result });
-    desk.handoff.ring(desk.shard);
-}
-
-/// The helpers, started when the first file is sent.
-fn helpers() -> &'static Sender<Job> {
-    static HELPERS_SENDER: OnceLock<Sender<Job>> = OnceLock::new();
-    HELPERS_SENDER.get_or_init(|| {
-        let (sender, receiver) = channel::<Job>();
-        let receiver = Arc::new(Mutex::new(receiver));
-        for index in 1..=HELPERS {
-            let receiver = Arc::clone(&receiver);
-            let life = move || {
-                loop {
-                    let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    match job {
-                        Ok(job) => run(job),
-                        Err(_) => return,
-                    }
-                }
-            };
-            let builder = std::thread::Builder::new().name(format!("uwring file {index}"));
-            let _ = builder.spawn(life);
-        }
-        sender
-    })
 }

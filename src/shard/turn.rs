@@ -64,6 +64,9 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         shard.look_at_offered();
         shard.look_at_pace();
         shard.queue.borrow_mut().slim();
+        if let Some(files) = &shard.files {
+            files.sweep(shard.watches.now_s());
+        }
         if shard.draining.get() && shard.watches.len() == 0 {
             shard.ended.raise();
         }

@@ -96,6 +96,8 @@ pub mod shard {
     pub const OWN_SENDS: usize = 9;
     /// Requests that ended here without being counted for the whole server.
     pub const DONE: usize = 10;
+    /// Requests that were answered with a file, without the app.
+    pub const STATIC: usize = 11;
     pub const WORDS: usize = 16;
 }
 

@@ -203,7 +203,7 @@ fn core_entry(source: &Source, index: usize, thread: usize) -> Core {
     Core {
         id: thread,
         requests: row.get(core::REQUESTS),
-        static_requests: 0,
+        static_requests: static_requests(source, index, thread),
         routed_requests: 0,
         offloaded_requests: 0,
         write_errors: row.get(core::WRITE_ERRORS),
@@ -214,6 +214,14 @@ fn core_entry(source: &Source, index: usize, thread: usize) -> Core {
         req_info: RequestInfo {
             request_start: (in_request == 1).then(|| row.get(core::REQUEST_START)),
         },
+    }
+}
+
+/// Files are sent by shards; uWSGI's readers look for them at a core. Shard s has worker s.
+fn static_requests(source: &Source, index: usize, thread: usize) -> u64 {
+    match thread {
+        0 if index < source.board.shards() => source.board.shard(index).get(shard::STATIC),
+        _ => 0,
     }
 }
 

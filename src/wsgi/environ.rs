@@ -7,6 +7,7 @@
 use super::template::{Cached, Template};
 use crate::handoff::{Call, Head, flag};
 use crate::python::{Dict, Kept, Object, Py};
+use crate::request::decode_path;
 
 /// What does not change between requests.
 #[derive(Debug, Clone)]
@@ -122,7 +123,7 @@ impl Builder {
     fn http_environ<'py>(&mut self, py: Py<'py>, call: &Call, head: &Head<'_>) -> Dict<'py> {
         let template = self.http.begin(py);
         let path = if head.has(flag::PATH_ENCODED) {
-            decode(head.path(), &mut self.decoded);
+            decode_path(head.path(), &mut self.decoded);
             &self.decoded
         } else {
             head.path()
@@ -213,36 +214,5 @@ impl Builder {
             environ.set(self.script_name.get(py), &py.interned(""));
         }
         environ
-    }
-}
-
-/// Percent-decodes once (RFC 3986, 2.1). What is no valid escape stays as it is.
-fn decode(path: &[u8], out: &mut Vec<u8>) {
-    out.clear();
-    let mut rest = path;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let hex = |index: usize| tail.get(index).and_then(|&b| char::from(b).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                rest = &tail[2..];
-            }
-            _ => {
-                out.push(byte);
-                rest = tail;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decodes_escapes_once_and_leaves_broken_ones() {
-        let mut out = Vec::new();
-        decode(b"/a%20b%2525%zz%4", &mut out);
-        assert_eq!(out, b"/a b%25%zz%4");
     }
 }
