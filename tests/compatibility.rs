@@ -10,13 +10,18 @@ use crate::harness::process::Process;
 use crate::harness::{Client, Response, Server, app, for_each_mode, tools};
 
 /// A real uWSGI with an HTTP and a uwsgi socket.
-struct Uwsgi {
-    process: Process,
-    addresses: Vec<String>,
+pub struct Uwsgi {
+    pub process: Process,
+    pub addresses: Vec<String>,
 }
 
 impl Uwsgi {
     fn start(more: &[&str]) -> Option<Uwsgi> {
+        Uwsgi::serve("all_by_path", more)
+    }
+
+    /// Serves the fixture app `name`; None if uWSGI is waived.
+    pub fn serve(name: &str, more: &[&str]) -> Option<Uwsgi> {
         let mut command = Command::new(tools::uwsgi()?);
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy();
@@ -32,7 +37,7 @@ impl Uwsgi {
             "--master",
             "--die-on-term",
         ]);
-        command.args(["--buffer-size", "32768", "--wsgi-file", &app("all_by_path")]).args(more);
+        command.args(["--buffer-size", "32768", "--wsgi-file", &app(name)]).args(more);
         let process = Process::start(command);
         process.log.line("spawned uWSGI worker 1");
         let log = process.log.text();
@@ -50,7 +55,7 @@ impl Drop for Uwsgi {
     }
 }
 
-fn ask(address: &str, bytes: &[u8]) -> Response {
+pub fn ask(address: &str, bytes: &[u8]) -> Response {
     let mut client = Client::connect(address);
     client.send(bytes);
     client.response()
@@ -177,7 +182,7 @@ fn answers_packets_like_uwsgi() {
 }
 
 /// The line without what must differ: pids, counters, the time, header bytes that HTTP adds.
-fn line_form(line: &str) -> String {
+pub fn line_form(line: &str) -> String {
     let begin = line.find("[pid:").unwrap();
     let mut form = String::new();
     for c in line[begin..].chars() {

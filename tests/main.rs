@@ -40,6 +40,7 @@ mod recycling;
 mod regression;
 mod signals;
 mod static_answers;
+mod static_compatibility;
 mod static_files;
 mod stats;
 mod uwsgi_module;

@@ -1,7 +1,7 @@
 //! What this room does: runs the server process: shards, workers, readiness, drain.
 //! What it does not: it parses no options and touches no Python object.
 //! Who may call it: `main`.
-//! What it may import: shard, wsgi, isolation, handoff, options, files (the rules), shared, stats, log,
+//! What it may import: shard, wsgi, isolation, handoff, options, files (rules), shared, stats, log,
 //! sys, python (to start interpreters; no object); no pyo3.
 
 mod affinity;
