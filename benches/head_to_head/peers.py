@@ -60,14 +60,13 @@ LAUNCHED = "{bin}/python {here}/launch.py SERVER {port} {workers} {threads} {mod
 NO_STATIC = {"static": "it serves no files by itself"}
 NO_THREADS = {"threads": "it has no threads", "log": "it logs no requests"} | NO_STATIC
 ONE_PROCESS = {"processes": "it is one process", "log": "it logs no requests"} | NO_STATIC
-UWRING_LACKS = {"static": "static-map has no effect in this version of uwring"}
 
 
 def uwring(name: str, command: str, note: str, **other) -> Peer:
-    # Once uwring has static-map: no `lacks`, and static="--static-map /static={files}".
     return Peer(
-        name, command, quiet="--disable-logging", lacks=UWRING_LACKS, note=note, **other
-    )
+        name, command, quiet="--disable-logging", static="--static-map /static={files}",
+        note=note, **other,
+    )  # fmt: skip
 
 
 def uwsgi(name: str, command: str, note: str, **other) -> Peer:
