@@ -400,3 +400,25 @@ fn logs_files_in_uwsgis_form() {
         assert!(line.contains(" msecs (HTTP/1.1 304)"), "{line}");
     });
 }
+
+#[test]
+fn the_example_of_the_docs_serves() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ini = fs::read_to_string(root.join("examples/static_files.ini")).unwrap();
+    let page = fs::read_to_string(root.join("docs/static-files.md")).unwrap();
+    let shown: String = ini.lines().map(|line| format!("    {line}\n")).collect();
+    assert!(page.contains(&shown), "docs/static-files.md shows the example");
+    for_each_process_mode(|mode| {
+        let directory = scratch();
+        let collected = directory.path().join("collected");
+        fs::create_dir(&collected).unwrap();
+        fs::copy(root.join("examples/foobar.py"), directory.path().join("foobar.py")).unwrap();
+        fs::write(collected.join("app.0123456789ab.css"), "body {}").unwrap();
+        fs::write(directory.path().join("app.ini"), ini.replace("8080", "0")).unwrap();
+        let server = Server::start_in(mode, &["--ini", "app.ini"], directory.path());
+        let response = server.get("/static/app.0123456789ab.css");
+        assert_eq!(response.text(), "body {}");
+        assert!(response.field("expires").is_some() && response.field("vary").is_some());
+        assert!(server.get("/").text().contains("Hello There!"));
+    });
+}

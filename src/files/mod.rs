@@ -230,3 +230,137 @@ impl Files {
         answer::answer(&self.rules, asked, found, now_s, boundary, out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Range;
+
+    /// A GET (or another method) for a path, as bytes and ranges.
+    fn request(method: &str, path: &str) -> (Vec<u8>, Request) {
+        let head = format!("{method} {path}").into_bytes();
+        let request = Request {
+            method: Range::new(0, method.len()),
+            path: Range::new(method.len() + 1, path.len()),
+            path_is_encoded: path.contains('%'),
+            ..Request::default()
+        };
+        (head, request)
+    }
+
+    fn files(directory: &Path, places_s: u64) -> Files {
+        let mut options = Options::default();
+        options.files.map.push(("/s".to_owned(), directory.to_owned()));
+        options.files.places_s = places_s;
+        Files::new(Arc::new(Rules::new(&options).unwrap()))
+    }
+
+    fn wanted(files: &Files, path: &str) -> Wanted {
+        let (head, request) = request("GET", path);
+        files.wanted(&head, &request).unwrap()
+    }
+
+    /// Looks as a shard does. What was found, and how; None for the cache.
+    fn look(files: &Files, path: &str, now_s: u64) -> (Option<Arc<Found>>, Option<Place>) {
+        let wanted = wanted(files, path);
+        match files.cached(&wanted, now_s) {
+            Cached::Fresh(found) => (Some(found), None),
+            Cached::Stale(search) => {
+                let outcome = search.run();
+                files.remember(&wanted, &outcome, now_s);
+                match outcome {
+                    Outcome::Found(found, place) => (Some(found), Some(place)),
+                    _ => (None, Some(Place::Looked)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_options_there_are_no_rules() {
+        assert!(Rules::new(&Options::default()).is_none());
+    }
+
+    #[test]
+    fn only_paths_of_a_rule_are_wanted() {
+        let files = files(Path::new("/nowhere"), 0);
+        let is_wanted = |method: &str, path: &str| {
+            let (head, request) = request(method, path);
+            files.wanted(&head, &request).is_some()
+        };
+        assert!(is_wanted("GET", "/s") && is_wanted("HEAD", "/s/a") && is_wanted("GET", "/%73/a"));
+        assert!(!is_wanted("POST", "/s/a") && !is_wanted("GET", "/") && !is_wanted("GET", "/t/s"));
+        assert!(!is_wanted("GET", "/s/%2e%2e/a") && !is_wanted("GET", "/s/%00"));
+    }
+
+    #[test]
+    fn a_file_is_looked_at_once_in_a_second_and_read_when_it_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        std::fs::write(&path, "first").unwrap();
+        let files = files(directory.path(), 0);
+        let (first, place) = look(&files, "/s/a", 1);
+        assert_eq!(place, Some(Place::Looked));
+        assert_eq!(look(&files, "/s/a", 1).1, None);
+        let (again, place) = look(&files, "/s/a", 2);
+        assert!(Arc::ptr_eq(&first.unwrap(), &again.unwrap()) && place == Some(Place::Looked));
+        std::fs::write(&path, "second").unwrap();
+        let (changed, _) = look(&files, "/s/a", 3);
+        assert_eq!(changed.unwrap().content().unwrap(), &b"second"[..]);
+        std::fs::remove_file(&path).unwrap();
+        assert!(look(&files, "/s/a", 4).0.is_none());
+    }
+
+    #[test]
+    fn one_look_is_enough_for_all_who_ask_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a"), "").unwrap();
+        let files = files(directory.path(), 0);
+        look(&files, "/s/a", 1);
+        let wanted = wanted(&files, "/s/a");
+        assert!(matches!(files.cached(&wanted, 2), Cached::Stale(_)));
+        assert!(matches!(files.cached(&wanted, 2), Cached::Fresh(_)));
+    }
+
+    #[test]
+    fn a_place_holds_as_long_as_it_was_asked_to() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a"), "a").unwrap();
+        let files = files(directory.path(), 10);
+        assert_eq!(look(&files, "/s/a", 1).1, Some(Place::Looked));
+        assert_eq!(look(&files, "/s/a", 5).1, Some(Place::Remembered));
+        assert_eq!(look(&files, "/s/a", 10).1, Some(Place::Remembered));
+        assert_eq!(look(&files, "/s/a", 11).1, Some(Place::Looked));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let large = directory.path().join("large");
+        std::fs::File::create(&large).unwrap().set_len(search::SMALL_BYTES + 1).unwrap();
+        let files = files(directory.path(), 0);
+        let (found, _) = look(&files, "/s/large", 1);
+        let file = Arc::downgrade(&found.unwrap().file().unwrap());
+        files.sweep(3);
+        assert!(file.upgrade().is_some());
+        files.sweep(60);
+        assert!(file.upgrade().is_none(), "its space on the disk is free");
+    }
+
+    #[test]
+    fn the_cache_keeps_to_its_limits() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path(), 0);
+        for index in 0..200 {
+            let path = directory.path().join(format!("{index}"));
+            std::fs::File::create(&path).unwrap().set_len(search::SMALL_BYTES).unwrap();
+            look(&files, &format!("/s/{index}"), index);
+        }
+        let is_kept = |index: u64| {
+            let wanted = wanted(&files, &format!("/s/{index}"));
+            matches!(files.cached(&wanted, index), Cached::Fresh(_))
+        };
+        assert!(!is_kept(0) && is_kept(199), "the oldest go first");
+        assert_eq!((0..200).filter(|&index| is_kept(index)).count(), 128);
+    }
+}

@@ -40,11 +40,12 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     let shard = Rc::clone(&connection.shard);
     let files = shard.files.as_ref()?;
     let mut rest = Rest::of(request);
-    // A body that nobody reads ends the connection.
-    let keep_alive = shard.keeps(request, connection.is_http()) && rest.is_done();
     connection.out.clear();
     connection.out.extend_from_slice(version_text(connection.is_http(), request.version));
-    let sent = match find(&shard, files, &wanted).await {
+    let outcome = find(&shard, files, &wanted).await;
+    // A body that nobody reads ends the connection.
+    let keep_alive = shard.keeps(request, connection.is_http()) && rest.is_done();
+    let sent = match outcome {
         Outcome::Missing(_) => return None,
         Outcome::Found(found, _) => {
             shard.row.bump(place::STATIC, 1);
