@@ -59,6 +59,7 @@ fn plan() -> Plan {
         gc: uwring::options::Gc::Frozen,
         limit_as: None,
         on_exception: Default::default(),
+        catch_exceptions: false,
     }
 }
 

@@ -306,6 +306,22 @@ fn sets_environment_variables_for_the_app() {
 }
 
 #[test]
+fn reads_variables_from_the_files_of_a_directory() {
+    let directory = scratch();
+    for (name, text) in [("COLOUR", "blue\nsecond line\n"), ("SIZE", ""), (".HIDDEN", "x")] {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let envdir = directory.path().display().to_string();
+    for_each_mode(|mode| {
+        let options = ["--env", "SIZE=9", "--env", "HIDDEN=y", "--envdir", &envdir];
+        let server = Server::http(mode, "shows_os_environ", &options);
+        assert_eq!(server.get("/?COLOUR").text(), "blue");
+        assert_eq!(server.get("/?SIZE").text(), "unset");
+        assert_eq!(server.get("/?.HIDDEN").text(), "unset");
+    });
+}
+
+#[test]
 fn takes_options_from_the_environment() {
     let mut command = command(&["--wsgi-file", &app("hello")]);
     command.env("UWSGI_HTTP_SOCKET", "127.0.0.1:0").env("UWSGI_PROCESSES", "2");

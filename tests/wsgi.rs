@@ -90,6 +90,20 @@ fn answers_500_and_writes_the_traceback_once_when_an_app_raises() {
 }
 
 #[test]
+fn sends_the_traceback_where_that_is_asked_for() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--catch-exceptions"]);
+        let mark = marker("shown", mode);
+        let response = server.get(&format!("/raises/call?{mark}"));
+        assert_eq!(response.status, 500);
+        let text = response.text();
+        assert!(text.starts_with("Traceback (most recent call last):"), "{text}");
+        assert!(text.ends_with(&format!("RuntimeError: {mark}\n")), "{text}");
+        server.log.line(&format!("RuntimeError: {mark}"));
+    });
+}
+
+#[test]
 fn cuts_the_response_of_an_app_that_raises_after_the_first_byte() {
     for_each_mode(|mode| {
         let server = Server::shared(mode);

@@ -167,11 +167,36 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
     for (name, value) in &options.env {
         sys::set_env(name, value);
     }
+    for directory in &options.envdirs {
+        from_files(directory)?;
+    }
     if let Some(mask) = options.umask {
         sys::umask(mask);
     }
     if let Some(path) = &options.logto {
         redirect(path)?;
+    }
+    Ok(())
+}
+
+/// uWSGI: each file's name is a variable, its first line the value; an empty file takes it away.
+fn from_files(directory: &Path) -> Result<(), StartError> {
+    let wrong = |path: &Path, error: std::io::Error| {
+        StartError::new(format!("envdir {}: {error}", shown(path)))
+    };
+    let entries = std::fs::read_dir(directory).map_err(|error| wrong(directory, error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| wrong(directory, error))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if !path.is_file() || name.starts_with('.') {
+            continue;
+        }
+        let bytes = std::fs::read(&path).map_err(|error| wrong(&path, error))?;
+        let text = String::from_utf8_lossy(&bytes);
+        match text.lines().next() {
+            Some(value) => sys::set_env(name, value.trim_end()),
+            None => sys::unset_env(name),
+        }
     }
     Ok(())
 }

@@ -50,6 +50,9 @@ impl Master {
         for warning in &options.warnings {
             log::line(format_args!("uwring: warning: {warning}"));
         }
+        for text in &options.prints {
+            log::line(format_args!("{text}"));
+        }
         identity::environment(&options)?;
         identity::title(&options, "master");
         identity::change_directory(&options)?;

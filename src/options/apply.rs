@@ -22,6 +22,11 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
         if opt.status == Status::Later && !is_off(opt, value) {
             later.push(format!("{name} ({})", setting.origin));
         }
+        if let Status::Absent(why) = opt.status
+            && !is_off(opt, value)
+        {
+            options.warnings.push(format!("{}: {name} is left out: {why}", setting.origin));
+        }
         check(setting, opt, value, &mut options.warnings);
         set(setting, opt, value, options)?;
     }
@@ -29,6 +34,9 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     unknown_keys(&unknown, &declared(&settings), options)?;
     if !later.is_empty() {
         options.warnings.push(format!("known, without effect yet: {}", later.join(", ")));
+    }
+    for cron in &mut options.crons {
+        cron.harakiri = cron.harakiri.or(options.cron_harakiri);
     }
     for socket in &mut options.sockets {
         if socket.option == "socket" {

@@ -22,6 +22,8 @@ pub enum Verdict {
     Adapted,
     /// It changes nothing, and that does no harm.
     Ignored,
+    /// What it asks for is not here; serving goes on without it, with a warning.
+    Absent,
     /// It is read, and has no effect yet.
     Later,
     /// A variable of the author's own.
@@ -183,6 +185,7 @@ fn judge(setting: &Setting, opt: &'static Opt, options: &mut Options) -> (Verdic
     match opt.status {
         Status::Adapted(why) => (Verdict::Adapted, why.to_owned()),
         Status::Ignored(why) => (Verdict::Ignored, why.to_owned()),
+        Status::Absent(why) if !apply::is_off(opt, value) => (Verdict::Absent, why.to_owned()),
         Status::Later if !apply::is_off(opt, value) => {
             (Verdict::Later, "known, without effect yet".to_owned())
         }
@@ -217,6 +220,7 @@ impl Report {
             Verdict::Honoured,
             Verdict::Adapted,
             Verdict::Ignored,
+            Verdict::Absent,
             Verdict::Later,
             Verdict::Variable,
             Verdict::Suspicious,

@@ -80,6 +80,7 @@ fn search(word: &str) -> String {
                 Status::Adapted(why) => format!("uWSGI differs: {why}"),
                 Status::Ignored(why) => format!("ignored: {why}"),
                 Status::Refused(why) => format!("refused: {why}"),
+                Status::Absent(why) => format!("left out, with a warning: {why}"),
                 Status::Later => "without effect yet".to_owned(),
                 Status::Same | Status::Own | Status::Hidden => continue,
             };

@@ -19,6 +19,7 @@ mod magic;
 mod pages;
 pub mod python;
 mod recycling;
+mod routing;
 mod setting;
 pub mod table;
 mod value;
@@ -154,6 +155,8 @@ pub struct Options {
     pub home: Option<PathBuf>,
     pub env: Vec<(String, String)>,
     pub unenv: Vec<String>,
+    /// Each file of these directories is a variable.
+    pub envdirs: Vec<PathBuf>,
     /// `sys.argv` after its first element.
     pub py_argv: Vec<String>,
     /// Modules imported beside the app, in the order written.
@@ -234,6 +237,8 @@ pub struct Options {
     pub hooks: Vec<Hook>,
     pub daemons: Vec<Daemon>,
     pub crons: Vec<Cron>,
+    /// Seconds that a command of `crons` may take, where it has no limit of its own.
+    pub cron_harakiri: Option<u64>,
     pub exit_on_reload: bool,
     pub master_fifo: Vec<PathBuf>,
     /// Unknown keys of ini files are errors.
@@ -369,6 +374,7 @@ impl Default for Options {
             home: None,
             env: Vec::new(),
             unenv: Vec::new(),
+            envdirs: Vec::new(),
             py_argv: Vec::new(),
             import: Vec::new(),
             module_aliases: Vec::new(),
@@ -415,6 +421,7 @@ impl Default for Options {
             hooks: Vec::new(),
             daemons: Vec::new(),
             crons: Vec::new(),
+            cron_harakiri: None,
             exit_on_reload: false,
             master_fifo: Vec::new(),
             strict: false,

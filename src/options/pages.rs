@@ -36,9 +36,10 @@ fn options() -> String {
          prefix that fits one option alone), a key of an ini file (`processes = 4` below\n\
          `[uwsgi]`) and an environment variable (`UWSGI_PROCESSES=4`). Compared with uWSGI's\n\
          option of that name it is *same*, *adapted*, *ignored* (it changes nothing, and that\n\
-         does no harm), *later* (it is read, and has no effect yet), *refused* (it stops the\n\
-         start and says why) or uwring's *own*. [compatibility.md](compatibility.md) has the\n\
-         counts and the differences alone.\n",
+         does no harm), *absent* (it is left out with a warning, and serving goes on), *later*\n\
+         (it is read, and has no effect yet), *refused* (it stops the start and says why) or\n\
+         uwring's *own*. [compatibility.md](compatibility.md) has the counts and the\n\
+         differences alone.\n",
     );
     for section in Section::ALL {
         push(&mut out, format_args!("\n## {}\n\n", section.title()));
@@ -52,6 +53,7 @@ fn options() -> String {
                 Status::Adapted(why) => format!("adapted: {why}"),
                 Status::Own => "own".to_owned(),
                 Status::Ignored(why) => format!("ignored: {why}"),
+                Status::Absent(why) => format!("absent: {why}"),
                 Status::Later => "later".to_owned(),
                 Status::Refused(why) => format!("refused: {why}"),
                 Status::Hidden => continue,
@@ -78,6 +80,7 @@ fn kind(status: Status) -> Option<&'static str> {
         Status::Adapted(_) => "adapted",
         Status::Own => "own",
         Status::Ignored(_) => "ignored",
+        Status::Absent(_) => "absent",
         Status::Later => "later",
         Status::Refused(_) => "refused",
         Status::Hidden => return None,
@@ -97,6 +100,7 @@ fn compatibility() -> String {
         ("same", "it does what it does there"),
         ("adapted", "it is honoured with the difference below"),
         ("ignored", "it changes nothing, and serving goes on correctly without it"),
+        ("absent", "it is left out with a warning, and serving goes on correctly without it"),
         ("later", "it is read and checked; a warning says that it has no effect yet"),
         ("refused", "it stops the start and says what to do instead"),
         ("own", "uWSGI has no such option"),
@@ -108,6 +112,7 @@ fn compatibility() -> String {
     for (title, wanted) in [
         ("Honoured with a difference", "adapted"),
         ("Refused, and what to do instead", "refused"),
+        ("Left out with a warning", "absent"),
         ("Ignored without harm", "ignored"),
         ("Without effect yet", "later"),
     ] {
@@ -118,7 +123,10 @@ fn compatibility() -> String {
         push(&mut out, format_args!("\n## {title}\n\n| option | |\n|---|---|\n"));
         for opt in found {
             let reason = match opt.status {
-                Status::Adapted(why) | Status::Ignored(why) | Status::Refused(why) => why,
+                Status::Adapted(why)
+                | Status::Ignored(why)
+                | Status::Absent(why)
+                | Status::Refused(why) => why,
                 _ => opt.help,
             };
             push(&mut out, format_args!("| {} | {reason} |\n", code(opt)));

@@ -14,6 +14,7 @@ use super::Options;
 use super::files::{self, By, Compressed, Since};
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::recycling::Algorithm;
+use super::routing;
 use super::signal;
 use super::value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
 
@@ -92,11 +93,16 @@ pub enum Status {
     Hidden,
     /// It changes nothing, and that does no harm because of this.
     Ignored(&'static str),
+    /// What it asks for is not here, serving goes on without it, and a warning says so.
+    Absent(&'static str),
     /// It is read, and a warning says that it has no effect yet.
     Later,
     /// It stops the start with this reason.
     Refused(&'static str),
 }
+
+/// Of the rules of uWSGI's internal routing.
+const ROUTES: Status = Status::Absent("Let nginx do it: donotlog, log, last, continue do no harm.");
 
 impl Takes {
     /// What help shows for the value; empty for a flag.
@@ -1327,7 +1333,7 @@ pub static TABLE: &[Opt] = &[
         names: &["force-cwd"],
         takes: Takes::Path,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Ignored("A reload reads the configuration in the directory of the start."),
         help: "Take this for the directory at the start.",
         ..ROW
     },
@@ -1369,8 +1375,8 @@ pub static TABLE: &[Opt] = &[
         names: &["envdir"],
         takes: Takes::Path,
         section: Section::App,
-        status: Status::Later,
         help: "Set the environment from the files of this directory.",
+        set: |options, value| Ok(options.envdirs.push(value.path()?)),
         ..ROW
     },
     Opt {
@@ -1485,7 +1491,7 @@ pub static TABLE: &[Opt] = &[
         names: &["exception-handler"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Absent("Tracebacks are in the log, and nowhere else."),
         help: "Call this handler for exceptions.",
         ..ROW
     },
@@ -1493,7 +1499,7 @@ pub static TABLE: &[Opt] = &[
         names: &["after-request-hook", "after-request-call"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Absent("A C function cannot be called: wrap the app."),
         help: "Call this after each request.",
         ..ROW
     },
@@ -1513,17 +1519,25 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["auto-weight", "early-envdir"],
-        takes: Takes::Text,
+        names: &["early-envdir"],
+        takes: Takes::Path,
         section: Section::App,
-        status: Status::Later,
-        help: "Find what is needed.",
+        status: Status::Adapted("It is read with envdir, after the configuration."),
+        help: "Set the environment from the files of this directory.",
+        set: |options, value| Ok(options.envdirs.push(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["auto-weight"],
+        section: Section::App,
+        status: Status::Ignored("There is no router to tell it to."),
+        help: "Tell a router how many workers there are.",
         ..ROW
     },
     Opt {
         names: &["autoload", "force-gateway"],
         section: Section::App,
-        status: Status::Later,
+        status: Status::Ignored("All that is supported is built in."),
         help: "Find what is needed.",
         ..ROW
     },
@@ -1531,7 +1545,6 @@ pub static TABLE: &[Opt] = &[
         names: &["mode"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
         help: "Give the app this mode.",
         ..ROW
     },
@@ -1632,14 +1645,13 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["start_response-nodelay", "start-response-nodelay"],
         section: Section::App,
-        status: Status::Later,
+        status: Status::Ignored("PEP 3333: the head goes out with the first bytes of the body."),
         help: "Send the response's head at start_response.",
         ..ROW
     },
     Opt {
         names: &["catch-exceptions"],
         section: Section::App,
-        status: Status::Later,
         help: "Send tracebacks to the client.",
         set: |options, value| Ok(options.catch_exceptions = value.flag()),
         ..ROW
@@ -1648,7 +1660,7 @@ pub static TABLE: &[Opt] = &[
         names: &["py-tracebacker"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Later,
+        status: Status::Absent("harakiri-verbose shows stacks; py-spy shows those of any moment."),
         help: "Show the stacks of Python threads at this socket.",
         ..ROW
     },
@@ -3336,7 +3348,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["daemons-honour-stdin"],
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Ignored("Daemons read /dev/null."),
         help: "Leave standard input to daemons.",
         ..ROW
     },
@@ -3371,8 +3383,8 @@ pub static TABLE: &[Opt] = &[
         names: &["cron-harakiri"],
         takes: Takes::Seconds,
         section: Section::Background,
-        status: Status::Later,
         help: "End a command that takes longer than this.",
+        set: |options, value| Ok(options.cron_harakiri = Some(value.seconds()?)),
         ..ROW
     },
     Opt {
@@ -3380,7 +3392,7 @@ pub static TABLE: &[Opt] = &[
         short: Some('Q'),
         takes: Takes::Path,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no spooler: a task queue of its own does that."),
         with_master: true,
         help: "Take tasks from this directory.",
         ..ROW
@@ -3389,7 +3401,7 @@ pub static TABLE: &[Opt] = &[
         names: &["spooler-chdir"],
         takes: Takes::Path,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no spooler: a task queue of its own does that."),
         help: "Run the spooler in this directory.",
         ..ROW
     },
@@ -3397,14 +3409,14 @@ pub static TABLE: &[Opt] = &[
         names: &["spooler-processes", "spooler-frequency", "spooler-max-tasks", "spooler-freq"],
         takes: Takes::Count,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no spooler: a task queue of its own does that."),
         help: "Tune the spooler.",
         ..ROW
     },
     Opt {
         names: &["spooler-ordered", "spooler-quiet"],
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no spooler: a task queue of its own does that."),
         help: "Tune the spooler.",
         ..ROW
     },
@@ -3412,7 +3424,9 @@ pub static TABLE: &[Opt] = &[
         names: &["mule"],
         takes: Takes::MaybeText,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There are no mules: attach-daemon runs a script beside the server.",
+        ),
         with_master: true,
         help: "Run a background worker.",
         ..ROW
@@ -3421,7 +3435,9 @@ pub static TABLE: &[Opt] = &[
         names: &["mules"],
         takes: Takes::Count,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There are no mules: attach-daemon runs a script beside the server.",
+        ),
         with_master: true,
         help: "Run this many background workers.",
         ..ROW
@@ -3430,7 +3446,9 @@ pub static TABLE: &[Opt] = &[
         names: &["farm"],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There are no mules: attach-daemon runs a script beside the server.",
+        ),
         help: "Make a farm of mules.",
         ..ROW
     },
@@ -3438,7 +3456,9 @@ pub static TABLE: &[Opt] = &[
         names: &["mule-msg-size"],
         takes: Takes::Bytes,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There are no mules: attach-daemon runs a script beside the server.",
+        ),
         help: "Take messages of up to this many bytes.",
         ..ROW
     },
@@ -3446,7 +3466,9 @@ pub static TABLE: &[Opt] = &[
         names: &["timer", "signal-timer"],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "Timers are set by the app: uwsgi.add_timer, uwsgidecorators.timer.",
+        ),
         help: "Send a signal at intervals.",
         ..ROW
     },
@@ -3454,7 +3476,9 @@ pub static TABLE: &[Opt] = &[
         names: &["rbtimer", "signal-rbtimer"],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "Timers are set by the app: uwsgi.add_timer, uwsgidecorators.timer.",
+        ),
         help: "Send a signal at intervals.",
         ..ROW
     },
@@ -3462,7 +3486,7 @@ pub static TABLE: &[Opt] = &[
         names: &["cache2"],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Make a shared cache: key=value pairs.",
         ..ROW
     },
@@ -3470,7 +3494,7 @@ pub static TABLE: &[Opt] = &[
         names: &["cache"],
         takes: Takes::Count,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Make a shared cache of this many items.",
         ..ROW
     },
@@ -3485,7 +3509,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Fill the cache, or share it.",
         ..ROW
     },
@@ -3493,7 +3517,7 @@ pub static TABLE: &[Opt] = &[
         names: &["check-cache"],
         takes: Takes::MaybeText,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Fill the cache, or share it.",
         ..ROW
     },
@@ -3501,14 +3525,14 @@ pub static TABLE: &[Opt] = &[
         names: &["cache-expire-freq"],
         takes: Takes::Seconds,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Look for expired items this often.",
         ..ROW
     },
     Opt {
         names: &["cache-no-expire", "cache-report-freed-items", "cache-use-last-modified"],
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Tune the cache.",
         ..ROW
     },
@@ -3516,7 +3540,7 @@ pub static TABLE: &[Opt] = &[
         names: &["cache-blocksize", "cache-store-sync"],
         takes: Takes::Bytes,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Tune the cache.",
         ..ROW
     },
@@ -3524,7 +3548,7 @@ pub static TABLE: &[Opt] = &[
         names: &["cache-store"],
         takes: Takes::Path,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent("There is no cache for apps: use one beside the server, as Redis."),
         help: "Keep the cache in this file.",
         ..ROW
     },
@@ -3532,7 +3556,9 @@ pub static TABLE: &[Opt] = &[
         names: &["queue", "queue-blocksize", "queue-store-sync"],
         takes: Takes::Count,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There is no memory that apps share: use a store beside the server.",
+        ),
         help: "Make a shared queue.",
         ..ROW
     },
@@ -3540,7 +3566,9 @@ pub static TABLE: &[Opt] = &[
         names: &["queue-store"],
         takes: Takes::Path,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There is no memory that apps share: use a store beside the server.",
+        ),
         help: "Keep the queue in this file.",
         ..ROW
     },
@@ -3558,7 +3586,9 @@ pub static TABLE: &[Opt] = &[
         short: Some('A'),
         takes: Takes::Text,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Absent(
+            "There is no memory that apps share: use a store beside the server.",
+        ),
         help: "Make a shared area.",
         ..ROW
     },
@@ -3566,7 +3596,7 @@ pub static TABLE: &[Opt] = &[
         names: &["rpc-max", "signal-bufsize", "signals-bufsize"],
         takes: Takes::Count,
         section: Section::Background,
-        status: Status::Later,
+        status: Status::Ignored("Nothing here has that limit."),
         help: "Tune signals and remote calls.",
         ..ROW
     },
@@ -3586,16 +3616,34 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Routing,
-        status: Status::Later,
+        status: ROUTES,
         help: "Act on requests that match.",
+        set: |_, value| routing::harmless_rule(value.text()?),
         ..ROW
     },
     Opt {
-        names: &["route-run", "route-label", "error-page-403", "error-page-404", "error-page-500"],
+        names: &["route-run", "final-route-run", "error-route-run", "response-route-run"],
         takes: Takes::Text,
         section: Section::Routing,
-        status: Status::Later,
+        status: ROUTES,
         help: "Act on all requests.",
+        set: |_, value| routing::harmless_action(value.text()?),
+        ..ROW
+    },
+    Opt {
+        names: &["route-label"],
+        takes: Takes::Text,
+        section: Section::Routing,
+        status: Status::Ignored("No rule jumps to it."),
+        help: "Name a place among the rules.",
+        ..ROW
+    },
+    Opt {
+        names: &["error-page-403", "error-page-404", "error-page-500"],
+        takes: Takes::Path,
+        section: Section::Routing,
+        status: Status::Absent("Errors have a line of text: let nginx show a page."),
+        help: "Show this page for an error.",
         ..ROW
     },
     Opt {
@@ -3606,12 +3654,12 @@ pub static TABLE: &[Opt] = &[
             "final-route-uri",
             "final-route-if",
             "final-route-if-not",
-            "final-route-run",
         ],
         takes: Takes::Text,
         section: Section::Routing,
-        status: Status::Later,
+        status: ROUTES,
         help: "Act after the request.",
+        set: |_, value| routing::harmless_rule(value.text()?),
         ..ROW
     },
     Opt {
@@ -3622,12 +3670,12 @@ pub static TABLE: &[Opt] = &[
             "error-route-uri",
             "error-route-if",
             "error-route-if-not",
-            "error-route-run",
         ],
         takes: Takes::Text,
         section: Section::Routing,
-        status: Status::Later,
+        status: ROUTES,
         help: "Act on errors.",
+        set: |_, value| routing::harmless_rule(value.text()?),
         ..ROW
     },
     Opt {
@@ -3638,12 +3686,12 @@ pub static TABLE: &[Opt] = &[
             "response-route-uri",
             "response-route-if",
             "response-route-if-not",
-            "response-route-run",
         ],
         takes: Takes::Text,
         section: Section::Routing,
-        status: Status::Later,
+        status: ROUTES,
         help: "Act on responses.",
+        set: |_, value| routing::harmless_rule(value.text()?),
         ..ROW
     },
     Opt {
@@ -3842,7 +3890,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Routing,
-        status: Status::Later,
+        status: Status::Absent("There is no uWSGI router: name this server in the front server."),
         help: "Announce this server to a router.",
         ..ROW
     },
@@ -3854,7 +3902,7 @@ pub static TABLE: &[Opt] = &[
             "unsubscribe-on-graceful-reload",
         ],
         section: Section::Routing,
-        status: Status::Later,
+        status: Status::Absent("There is no uWSGI router: name this server in the front server."),
         with_master: true,
         help: "Announce this server to a router.",
         ..ROW
@@ -3911,7 +3959,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Count,
         section: Section::Routing,
-        status: Status::Later,
+        status: Status::Ignored("There are no websockets."),
         help: "Limit websocket messages.",
         ..ROW
     },
@@ -4086,7 +4134,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Configuration,
-        status: Status::Later,
+        status: Status::Refused("Write what it stands for."),
         help: "Change how the configuration is read.",
         ..ROW
     },
@@ -4094,14 +4142,14 @@ pub static TABLE: &[Opt] = &[
         names: &["blacklist", "whitelist"],
         takes: Takes::Text,
         section: Section::Configuration,
-        status: Status::Later,
+        status: Status::Refused("Options are not restricted here: leave them out."),
         help: "Allow, or forbid, options.",
         ..ROW
     },
     Opt {
         names: &["end-blacklist", "end-whitelist"],
         section: Section::Configuration,
-        status: Status::Later,
+        status: Status::Ignored("Nothing was restricted."),
         help: "Allow, or forbid, options.",
         ..ROW
     },

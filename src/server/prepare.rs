@@ -88,6 +88,7 @@ pub fn plan(
             }),
         },
         strict: options.wsgi_strict,
+        catch_exceptions: options.catch_exceptions,
         on_exception: options.recycling.on_exception.clone(),
         limit_as: options.recycling.limit_as.filter(|&mib| mib > 0).map(|mib| mib << 20),
         file_wrapper: !options.wsgi_disable_file_wrapper,

@@ -32,6 +32,7 @@ pub struct Local<'l> {
     no_body: Kept,
     close: Kept,
     on_exception: OnException,
+    catch_exceptions: bool,
     incarnation: u32,
 }
 
@@ -82,6 +83,7 @@ impl<'l> Local<'l> {
             no_body: no_body.keep(),
             close: py.interned("close").keep(),
             on_exception: plan.on_exception.clone(),
+            catch_exceptions: plan.catch_exceptions,
             incarnation: seat.incarnation(),
         })
     }
@@ -294,6 +296,7 @@ impl<'l> Local<'l> {
 
     /// Answers for an app that raised, and writes its traceback once.
     fn fail(&self, py: Py<'_>, call: &Call, error: &Exception) {
+        let mut shown = None;
         self.worker.bump(worker::EXCEPTIONS, 1);
         if let Some(row) = self.app.and_then(|app| self.board.app(self.index, app)) {
             row.bump(app_row::EXCEPTIONS, 1);
@@ -302,10 +305,13 @@ impl<'l> Local<'l> {
             // The client left; what the app saw of it is no error of the app.
             self.core.bump(core::WRITE_ERRORS, 1);
         } else {
-            log::line(format_args!("{}", error.traceback(py).trim_end()));
+            let traceback = error.traceback(py);
+            log::line(format_args!("{}", traceback.trim_end()));
             self.renounce(py, call, error);
+            shown = self.catch_exceptions.then_some(traceback);
         }
-        self.reply.reply.value(py).fail(py, c"500 Internal Server Error");
+        let reply = self.reply.reply.value(py);
+        reply.fail_with(py, c"500 Internal Server Error", shown.as_deref());
     }
 
     /// uWSGI: `reload-on-exception` and its like replace the worker.

@@ -316,6 +316,11 @@ impl Reply {
 
     /// Ends a response whose app raised: a 500 if nothing went out, else the connection is cut.
     pub fn fail(&self, py: Py<'_>, status: &CStr) {
+        self.fail_with(py, status, None);
+    }
+
+    /// The same, with this body instead of the status's phrase.
+    pub fn fail_with(&self, py: Py<'_>, status: &CStr, text: Option<&str>) {
         let Some(call) = self.0.borrow().call else { return };
         if !call.is_current() {
             return call.finish();
@@ -325,13 +330,13 @@ impl Reply {
         if state.sent {
             call.set_flags(flag::CUT);
         } else {
-            let text = status.to_bytes();
-            let body = &text[4.min(text.len())..];
+            let line = status.to_bytes();
+            let body = text.map_or(&line[4.min(line.len())..], str::as_bytes);
             state.head.clear();
-            state.head.extend_from_slice(text);
+            state.head.extend_from_slice(line);
             state.head.extend_from_slice(b"\r\nContent-Type: text/plain\r\n");
             state.sent = true;
-            let status = text.iter().take(3).fold(0, |n, b| n * 10 + u16::from(b - b'0'));
+            let status = line.iter().take(3).fold(0, |n, b| n * 10 + u16::from(b - b'0'));
             let head = ResponseHead {
                 head_len: state.head.len() as u32,
                 status,

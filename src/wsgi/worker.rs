@@ -42,6 +42,8 @@ pub struct Plan {
     pub limit_as: Option<u64>,
     /// After which exceptions the worker is replaced.
     pub on_exception: OnException,
+    /// The client gets the traceback. uWSGI: `catch-exceptions`.
+    pub catch_exceptions: bool,
 }
 
 /// An interpreter with the app in it, shared by the threads of its worker.
