@@ -46,6 +46,7 @@ fn plan() -> Plan {
             ..Place::default()
         },
         fixed: Fixed {
+            http_vars: Vec::new(),
             multithread: false,
             multiprocess: false,
             core: None,
@@ -60,6 +61,7 @@ fn plan() -> Plan {
         limit_as: None,
         on_exception: Default::default(),
         catch_exceptions: false,
+        amendment: Default::default(),
     }
 }
 

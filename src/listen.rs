@@ -18,7 +18,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::StartError;
 use crate::log;
-use crate::options::{Address, Environment, Options, Protocol, SocketSpec};
+use crate::options::{Address, Buffers, Environment, Options, Protocol, SocketSpec};
 use crate::sys;
 
 /// One address with its sockets, at least one for each shard.
@@ -82,6 +82,12 @@ pub fn bind(
             None => bind_one(spec, options, shards, backlog)?,
         };
         listener.key = key;
+        let is_tcp = matches!(spec.address, Address::Tcp { .. });
+        for fd in listener.fds() {
+            let Buffers { send, receive, fast_open } = options.buffers;
+            sys::tune(fd, send, receive, fast_open.filter(|_| is_tcp))
+                .map_err(|error| explain(spec, &error))?;
+        }
         announce(index, spec, &listener);
         made.listeners.push(listener);
     }

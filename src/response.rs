@@ -79,6 +79,33 @@ pub fn version_text(is_http: bool, version: Version) -> &'static [u8] {
     }
 }
 
+/// What the operator does to the fields of all responses. uWSGI: `add-header`, `rem-header`.
+#[derive(Debug, Default)]
+pub struct Amendment {
+    /// Whole lines, each ended by CR LF.
+    pub lines: Vec<u8>,
+    /// How many they are.
+    pub count: u32,
+    /// Names that no response of the app keeps.
+    pub removed: Vec<String>,
+}
+
+impl Amendment {
+    pub fn new(added: &[(String, String)], removed: &[String]) -> Amendment {
+        let mut lines = Vec::new();
+        for (name, value) in added {
+            // A Vec takes all that is written to it.
+            let _ = write!(lines, "{name}: {value}\r\n");
+        }
+        Amendment { lines, count: added.len() as u32, removed: removed.to_vec() }
+    }
+
+    /// Whether a field of the app is left out.
+    pub fn removes(&self, name: &[u8]) -> bool {
+        self.removed.iter().any(|removed| removed.as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
 /// The lines that the server adds behind the app's.
 #[derive(Debug, Clone, Copy)]
 pub struct Added<'a> {

@@ -27,10 +27,12 @@ use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
 pub use exec::exec;
-pub use process::{Memory, catches, limit_address_space, limit_files, limit_processes, memory_of};
+pub use process::{
+    Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
+};
 pub use socket::{
     Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_with_fd,
-    reset_at_close, send_now, send_with_fd, shut, unread,
+    reset_at_close, send_now, send_with_fd, shut, tune, unread,
 };
 pub use users::{drop_privileges, group_id, user, user_id};
 

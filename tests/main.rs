@@ -23,6 +23,7 @@ mod harakiri;
 mod hooks;
 mod house;
 mod http;
+mod http_options;
 mod identity;
 mod ini;
 mod init;

@@ -170,6 +170,9 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
     for directory in &options.envdirs {
         from_files(directory)?;
     }
+    if let Some(nice) = options.prio {
+        sys::set_nice(nice).map_err(|error| StartError::new(format!("prio {nice}: {error}")))?;
+    }
     if let Some(mask) = options.umask {
         sys::umask(mask);
     }
@@ -244,7 +247,13 @@ pub fn privileges(options: &Options) -> Result<(), StartError> {
     if own_uid != 0 && (uid.is_some() || gid.is_some()) {
         return Err(StartError::new("cannot setuid() as non-root user: --uid and --gid need root"));
     }
-    sys::drop_privileges(uid, gid)
+    let mut groups = Vec::new();
+    for name in &options.add_gids {
+        groups.push(sys::group_id(name).ok_or_else(|| unknown("group", name))?);
+    }
+    let is_asked = gid.is_some() || !groups.is_empty();
+    let groups = (is_asked && own_uid == 0 && !options.no_initgroups).then_some(&groups[..]);
+    sys::drop_privileges(uid, gid, groups)
         .map_err(|error| StartError::new(format!("changing user and group: {error}")))?;
     if let Some(gid) = gid {
         log::line(format_args!("setgid() to {gid}"));

@@ -12,12 +12,13 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     let settings = std::mem::take(&mut options.settings);
     let mut unknown = Vec::new();
     let mut later = Vec::new();
+    let shared = shared(&settings);
     for setting in &settings {
         let Some((name, opt)) = table::find(&setting.name) else {
             unknown.push(setting);
             continue;
         };
-        let value = Value { text: setting.value.as_deref() };
+        let value = Value { text: address(setting, opt, &shared) };
         refuse(setting, opt)?;
         if opt.status == Status::Later && !is_off(opt, value) {
             later.push(format!("{name} ({})", setting.origin));
@@ -45,6 +46,21 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     }
     options.settings = settings;
     Ok(())
+}
+
+/// The addresses that `shared-socket` names, which `=0`, `=1` .. stand for.
+pub(super) fn shared(settings: &[Setting]) -> Vec<&str> {
+    let named = settings.iter().filter(|setting| setting.name == "shared-socket");
+    named.filter_map(|setting| setting.value.as_deref()).collect()
+}
+
+/// The value of a setting; an address in the place of its number.
+pub(super) fn address<'a>(setting: &'a Setting, opt: &Opt, shared: &[&'a str]) -> Option<&'a str> {
+    let text = setting.value.as_deref()?;
+    let is_address = matches!(opt.takes, Takes::Address | Takes::HttpAddress);
+    let number = text.strip_prefix('=').filter(|_| is_address);
+    let number = number.and_then(|digits| digits.trim().parse::<usize>().ok());
+    Some(number.and_then(|number| shared.get(number).copied()).unwrap_or(text))
 }
 
 /// Whether the setting does nothing without a master, and so brings one.

@@ -298,11 +298,12 @@ mod tests {
     }
 
     #[test]
-    fn options_without_effect_yet_share_one_warning() {
-        let options = right("--cheap --die-on-idle --thunder-lock");
+    fn what_is_not_here_is_left_out_with_a_warning() {
+        let options = right("--mules 2 --thunder-lock --freebind=false");
         assert_eq!(
             options.warnings,
-            ["known, without effect yet: cheap (argument 1), die-on-idle (argument 2)"]
+            ["argument 1: mules is left out: There are no mules: attach-daemon runs a script \
+                 beside the server."]
         );
     }
 }

@@ -116,8 +116,9 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
     };
     report.warnings.append(&mut warnings);
     let mut options = Options::default();
+    let shared = apply::shared(&settings);
     for setting in &settings {
-        let finding = find(setting, &mut options);
+        let finding = find(setting, &shared, &mut options);
         report.findings.push(finding);
     }
     if options.strict {
@@ -140,9 +141,9 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
     report
 }
 
-fn find(setting: &Setting, options: &mut Options) -> Finding {
+fn find(setting: &Setting, shared: &[&str], options: &mut Options) -> Finding {
     let (verdict, note) = match table::find(&setting.name) {
-        Some((_, opt)) => judge(setting, opt, options),
+        Some((_, opt)) => judge(setting, opt, shared, options),
         None => match meant(&setting.name) {
             hint if hint.is_empty() => (Verdict::Variable, String::new()),
             hint => (Verdict::Variable, format!("no option{hint}")),
@@ -161,8 +162,13 @@ fn meant(name: &str) -> String {
     table::nearest(name).map_or(String::new(), |nearest| format!("; did you mean {nearest}?"))
 }
 
-fn judge(setting: &Setting, opt: &'static Opt, options: &mut Options) -> (Verdict, String) {
-    let value = Value { text: setting.value.as_deref() };
+fn judge(
+    setting: &Setting,
+    opt: &'static Opt,
+    shared: &[&str],
+    options: &mut Options,
+) -> (Verdict, String) {
+    let value = Value { text: apply::address(setting, opt, shared) };
     // The message names line and option again, which stand before it here.
     let bare = |error: StartError| {
         let text = error.to_string();

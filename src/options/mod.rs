@@ -10,6 +10,7 @@ mod environment;
 mod expand;
 mod files;
 pub mod help;
+mod http;
 mod include;
 mod ini;
 mod json;
@@ -30,6 +31,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
+pub use http::{Buffers, Http};
 pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment};
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
@@ -99,6 +101,8 @@ pub struct Options {
     pub http_timeout: u64,
     /// Seconds for a whole HTTP request head; `None` means `http_timeout`.
     pub http_headers_timeout: Option<u64>,
+    pub http: Http,
+    pub buffers: Buffers,
     /// Bytes of a request head, at most 65,535.
     pub buffer_size: u32,
     /// Bodies of at least this many bytes go to a temporary file before the app runs.
@@ -126,6 +130,13 @@ pub struct Options {
     pub lazy_apps: bool,
     pub thunder_lock: bool,
     pub offload_threads: usize,
+    /// Seconds without a request after which `die_on_idle` ends the server; 0 is never.
+    pub idle: u64,
+    pub die_on_idle: bool,
+    /// Cores of each worker.
+    pub cpu_affinity: Option<usize>,
+    /// The nice value.
+    pub prio: Option<i32>,
     /// Workers that stay when there is little to do.
     pub cheaper: Option<usize>,
 
@@ -208,6 +219,10 @@ pub struct Options {
     // Identity and life
     pub uid: Option<String>,
     pub gid: Option<String>,
+    /// Further groups.
+    pub add_gids: Vec<String>,
+    /// Keep the groups of whoever started it.
+    pub no_initgroups: bool,
     pub auto_procname: bool,
     pub procname: Option<String>,
     pub procname_prefix: Option<String>,
@@ -342,6 +357,8 @@ impl Default for Options {
             http_keepalive: 75,
             http_timeout: 60,
             http_headers_timeout: None,
+            http: Http::default(),
+            buffers: Buffers::default(),
             buffer_size: 65_535,
             post_buffering: None,
             limit_post: None,
@@ -359,6 +376,10 @@ impl Default for Options {
             lazy_apps: false,
             thunder_lock: false,
             offload_threads: 0,
+            idle: 0,
+            die_on_idle: false,
+            cpu_affinity: None,
+            prio: None,
             cheaper: None,
             module: None,
             wsgi_file: None,
@@ -402,6 +423,8 @@ impl Default for Options {
             reload_mercy: 60,
             uid: None,
             gid: None,
+            add_gids: Vec::new(),
+            no_initgroups: false,
             auto_procname: false,
             procname: None,
             procname_prefix: None,

@@ -14,9 +14,9 @@ use super::Options;
 use super::files::{self, By, Compressed, Since};
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::recycling::Algorithm;
-use super::routing;
 use super::signal;
 use super::value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
+use super::{http, routing};
 
 /// One option.
 pub struct Opt {
@@ -254,6 +254,23 @@ impl Options {
     }
 }
 
+/// From -20 to 19, as nice(1) takes it.
+fn nice(value: Value<'_>) -> Result<i32, Wrong> {
+    let number = value.text()?.trim().parse().ok();
+    number.filter(|nice| (-20..=19).contains(nice)).ok_or(Wrong::Expected("-20 to 19"))
+}
+
+/// uWSGI users write `Connection: close` to have no keep-alive, and the other to have it.
+fn add_header(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
+    let (name, value) = http::field(value)?;
+    if !name.eq_ignore_ascii_case("connection") {
+        options.http.added.push((name, value));
+    } else if value.eq_ignore_ascii_case("close") {
+        options.http_keepalive = 0;
+    }
+    Ok(())
+}
+
 fn protocol(value: Value<'_>) -> Result<Protocol, Wrong> {
     let words = [("uwsgi", Protocol::Uwsgi), ("http", Protocol::Http), ("http11", Protocol::Http)];
     value.choice("uwsgi or http", &words)
@@ -454,11 +471,18 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["shared-socket", "map-socket"],
+        names: &["shared-socket"],
         takes: Takes::Text,
         section: Section::Sockets,
-        status: Status::Later,
-        help: "Share one socket between several protocols.",
+        help: "Name an address that sockets use as =0, =1 ...",
+        ..ROW
+    },
+    Opt {
+        names: &["map-socket"],
+        takes: Takes::Text,
+        section: Section::Sockets,
+        status: Status::Absent("Each worker serves all sockets."),
+        help: "Give a socket to some workers alone.",
         ..ROW
     },
     Opt {
@@ -547,10 +571,24 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["no-defer-accept", "freebind", "shutdown-sockets"],
+        names: &["no-defer-accept"],
         section: Section::Sockets,
-        status: Status::Later,
-        help: "Set this option on sockets.",
+        status: Status::Ignored("Accepting is not deferred."),
+        help: "Do not defer accepting.",
+        ..ROW
+    },
+    Opt {
+        names: &["freebind"],
+        section: Section::Sockets,
+        status: Status::Absent("Set net.ipv4.ip_nonlocal_bind."),
+        help: "Bind to an address that this machine does not have.",
+        ..ROW
+    },
+    Opt {
+        names: &["shutdown-sockets"],
+        section: Section::Sockets,
+        status: Status::Ignored("Sockets are closed at the end."),
+        help: "Shut sockets down at the end.",
         ..ROW
     },
     Opt {
@@ -567,25 +605,33 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["socket-sndbuf", "socket-rcvbuf"],
+        names: &["socket-sndbuf"],
         takes: Takes::Bytes,
         section: Section::Sockets,
-        status: Status::Later,
-        help: "Set the buffer size of sockets.",
+        help: "Set the size of the send buffer of connections.",
+        set: |options, value| Ok(options.buffers.send = Some(value.fitting()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["socket-rcvbuf"],
+        takes: Takes::Bytes,
+        section: Section::Sockets,
+        help: "Set the size of the receive buffer of connections.",
+        set: |options, value| Ok(options.buffers.receive = Some(value.fitting()?)),
         ..ROW
     },
     Opt {
         names: &["tcp-fast-open", "tcp-fastopen"],
         takes: Takes::Count,
         section: Section::Sockets,
-        status: Status::Later,
         help: "Let this many connections use TCP fast open.",
+        set: |options, value| Ok(options.buffers.fast_open = Some(value.fitting()?)),
         ..ROW
     },
     Opt {
         names: &["tcp-fast-open-client", "tcp-fastopen-client"],
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Ignored("Nothing connects to others."),
         help: "Use TCP fast open for outgoing connections.",
         ..ROW
     },
@@ -644,7 +690,7 @@ pub static TABLE: &[Opt] = &[
         names: &["chunked-input-limit"],
         takes: Takes::Bytes,
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Ignored("Chunks are passed on as they come; limit-post limits the body."),
         help: "Take chunks of up to this many bytes.",
         ..ROW
     },
@@ -660,7 +706,7 @@ pub static TABLE: &[Opt] = &[
         names: &["upload-progress"],
         takes: Takes::Path,
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Absent("Let nginx or the app tell of progress."),
         help: "Write the progress of uploads into this directory.",
         ..ROW
     },
@@ -740,14 +786,14 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["http-websockets"],
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Absent("WSGI has no websockets: serve them with an ASGI server."),
         help: "Pass upgraded connections on.",
         ..ROW
     },
     Opt {
         names: &["http-auto-gzip"],
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Absent("Let nginx compress."),
         help: "Compress responses that ask for it.",
         ..ROW
     },
@@ -763,7 +809,7 @@ pub static TABLE: &[Opt] = &[
         names: &["http-to"],
         takes: Takes::Address,
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Refused("There is no router process: let nginx send requests on."),
         help: "Send requests on to this address.",
         ..ROW
     },
@@ -838,37 +884,40 @@ pub static TABLE: &[Opt] = &[
         names: &["http-var"],
         takes: Takes::Pair,
         section: Section::Sockets,
-        status: Status::Later,
         help: "Add this variable to requests that come over HTTP.",
+        set: |options, value| Ok(options.http.vars.push(value.pair()?)),
         ..ROW
     },
     Opt {
         names: &["enable-proxy-protocol", "http-enable-proxy-protocol"],
         section: Section::Sockets,
-        status: Status::Later,
+        status: Status::Adapted("Version 2 is read too."),
         help: "Read the PROXY protocol's first line of a connection.",
+        set: |options, value| Ok(options.http.proxy_protocol = value.flag()),
         ..ROW
     },
     Opt {
         names: &["add-header"],
         takes: Takes::Text,
         section: Section::Sockets,
-        status: Status::Later,
         help: "Add this header to every response.",
+        set: |options, value| add_header(options, value),
         ..ROW
     },
     Opt {
-        names: &[
-            "rem-header",
-            "del-header",
-            "collect-header",
-            "pull-header",
-            "response-header-collect",
-        ],
+        names: &["rem-header", "del-header"],
+        takes: Takes::Word,
+        section: Section::Sockets,
+        help: "Take this header out of the app's responses.",
+        set: |options, value| Ok(options.http.removed.push(http::name(value)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["collect-header", "pull-header", "response-header-collect"],
         takes: Takes::Text,
         section: Section::Sockets,
-        status: Status::Later,
-        help: "Take this header out of responses.",
+        status: Status::Absent("Use rem-header, and uwsgi.set_logvar for the log."),
+        help: "Keep a response's header for the log or the routing.",
         ..ROW
     },
     Opt {
@@ -1094,7 +1143,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Count,
         section: Section::Workers,
-        status: Status::Later,
+        status: Status::Ignored("The algorithm has no such step."),
         help: "Tune the busyness algorithm.",
         ..ROW
     },
@@ -1109,14 +1158,14 @@ pub static TABLE: &[Opt] = &[
         names: &["cheaper-rss-limit-soft", "cheaper-rss-limit-hard"],
         takes: Takes::Bytes,
         section: Section::Workers,
-        status: Status::Later,
+        status: Status::Absent("reload-on-rss replaces workers that grow."),
         help: "Keep workers below this memory.",
         ..ROW
     },
     Opt {
         names: &["cheap"],
         section: Section::Workers,
-        status: Status::Later,
+        status: Status::Ignored("Workers start at once, and cost no CPU while nothing comes."),
         help: "Start workers at the first request.",
         ..ROW
     },
@@ -1124,15 +1173,16 @@ pub static TABLE: &[Opt] = &[
         names: &["idle"],
         takes: Takes::Seconds,
         section: Section::Workers,
-        status: Status::Later,
-        help: "Stop workers after this time without a request.",
+        status: Status::Adapted("Idle workers stay, and cost no CPU; die-on-idle ends the server."),
+        help: "The time of die-on-idle.",
+        set: |options, value| Ok(options.idle = value.seconds()?),
         ..ROW
     },
     Opt {
         names: &["die-on-idle"],
         section: Section::Workers,
-        status: Status::Later,
-        help: "End when --idle is over.",
+        help: "End when no request came for the seconds of idle.",
+        set: |options, value| Ok(options.die_on_idle = value.flag()),
         ..ROW
     },
     Opt {
@@ -1153,7 +1203,9 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Count,
         section: Section::Workers,
-        status: Status::Later,
+        status: Status::Ignored(
+            "Threads have stacks of 8 MiB, of which only what is used is memory.",
+        ),
         help: "Give Python threads stacks of this many KiB.",
         ..ROW
     },
@@ -1161,16 +1213,16 @@ pub static TABLE: &[Opt] = &[
         names: &["cpu-affinity"],
         takes: Takes::Count,
         section: Section::Workers,
-        status: Status::Later,
         help: "Pin each worker to this many cores.",
+        set: |options, value| Ok(options.cpu_affinity = Some(value.at_least_one()?)),
         ..ROW
     },
     Opt {
         names: &["prio"],
-        takes: Takes::Count,
+        takes: Takes::Word,
         section: Section::Workers,
-        status: Status::Later,
         help: "Set the nice value.",
+        set: |options, value| Ok(options.prio = Some(nice(value)?)),
         ..ROW
     },
     Opt {
@@ -1765,7 +1817,7 @@ pub static TABLE: &[Opt] = &[
         names: &["mule-harakiri", "spooler-harakiri"],
         takes: Takes::Seconds,
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Ignored("There are no mules and no spooler."),
         help: "End a background task that takes longer than this.",
         ..ROW
     },
@@ -1920,7 +1972,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["never-swap"],
         section: Section::Limits,
-        status: Status::Later,
+        status: Status::Absent("The unit's MemorySwapMax=0 does that."),
         help: "Lock memory.",
         ..ROW
     },
@@ -1975,8 +2027,8 @@ pub static TABLE: &[Opt] = &[
         names: &["add-gid"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
         help: "Add this group.",
+        set: |options, value| Ok(options.add_gids.push(value.string()?)),
         ..ROW
     },
     Opt {
@@ -2000,14 +2052,21 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["no-initgroups"],
         section: Section::Identity,
-        status: Status::Later,
         help: "Keep the supplementary groups.",
+        set: |options, value| Ok(options.no_initgroups = value.flag()),
         ..ROW
     },
     Opt {
-        names: &["master-as-root", "drop-after-init", "drop-after-apps"],
+        names: &["master-as-root"],
         section: Section::Identity,
-        status: Status::Later,
+        status: Status::Absent("The master too gives up its privileges: sockets are bound before."),
+        help: "Leave the master its privileges.",
+        ..ROW
+    },
+    Opt {
+        names: &["drop-after-init", "drop-after-apps"],
+        section: Section::Identity,
+        status: Status::Absent("Privileges are dropped before the app is loaded."),
         help: "Drop privileges later.",
         ..ROW
     },
@@ -2174,7 +2233,7 @@ pub static TABLE: &[Opt] = &[
         names: &["flock", "flock-wait", "flock2", "flock-wait2"],
         takes: Takes::Path,
         section: Section::Identity,
-        status: Status::Later,
+        status: Status::Absent("safe-pidfile keeps a second server from starting."),
         help: "Lock this file.",
         ..ROW
     },
@@ -2192,7 +2251,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Later,
+        status: Status::Absent("Say it in the unit: After=, ConditionPathExists=."),
         help: "Wait for this before starting.",
         ..ROW
     },
@@ -2207,7 +2266,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Seconds,
         section: Section::Identity,
-        status: Status::Later,
+        status: Status::Ignored("Nothing is waited for."),
         help: "Wait this long.",
         ..ROW
     },
@@ -2268,18 +2327,45 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["touch-signal", "fs-signal", "signal", "ping", "ping-timeout", "heartbeat"],
+        names: &["touch-signal", "fs-signal"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Absent("The app can watch a file: uwsgi.add_file_monitor."),
         with_master: true,
-        help: "Do this when a file is touched.",
+        help: "Raise a signal of the app when a file is touched.",
+        ..ROW
+    },
+    Opt {
+        names: &["signal"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Refused("Send it from the app."),
+        with_master: true,
+        help: "Send a signal of the app to another server.",
+        ..ROW
+    },
+    Opt {
+        names: &["ping", "ping-timeout"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Absent("Ask with curl, or read the stats."),
+        with_master: true,
+        help: "Ask another server whether it lives.",
+        ..ROW
+    },
+    Opt {
+        names: &["heartbeat"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Ignored("There is no emperor."),
+        with_master: true,
+        help: "Tell an emperor that this lives.",
         ..ROW
     },
     Opt {
         names: &["propagate-touch"],
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Ignored("There are no routers to tell."),
         help: "Do this when a file is touched.",
         ..ROW
     },
@@ -2287,7 +2373,7 @@ pub static TABLE: &[Opt] = &[
         names: &["touch-mules-reload", "touch-spoolers-reload"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Ignored("There are no mules and no spooler."),
         help: "Reload background workers when this file is touched.",
         ..ROW
     },
@@ -2320,16 +2406,32 @@ pub static TABLE: &[Opt] = &[
         names: &["mule-reload-mercy"],
         takes: Takes::Seconds,
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Ignored("There are no mules."),
         help: "Give a mule this long to end its task.",
         ..ROW
     },
     Opt {
-        names: &["reload-on-fd", "check-interval", "forkbomb-delay", "brutal-reload-on-fd"],
+        names: &["reload-on-fd", "brutal-reload-on-fd"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Later,
-        help: "Tune reloads.",
+        status: Status::Absent("touch-reload reloads."),
+        help: "Reload when a descriptor is ready.",
+        ..ROW
+    },
+    Opt {
+        names: &["check-interval"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Ignored("The master hears of what happens."),
+        help: "Look around this often.",
+        ..ROW
+    },
+    Opt {
+        names: &["forkbomb-delay"],
+        takes: Takes::Text,
+        section: Section::Life,
+        status: Status::Ignored("Restarts wait longer each time by themselves."),
+        help: "Wait this long before a restart.",
         ..ROW
     },
     Opt {
@@ -2550,7 +2652,7 @@ pub static TABLE: &[Opt] = &[
         names: &["hook-as-mule"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Ignored("There are no mules."),
         help: "Do this in each mule.",
         ..ROW
     },
@@ -2626,7 +2728,7 @@ pub static TABLE: &[Opt] = &[
         names: &["notify-socket"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Later,
+        status: Status::Absent("systemd is told, by NOTIFY_SOCKET."),
         help: "Take notifications at this socket.",
         ..ROW
     },
@@ -3204,7 +3306,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Absent("Read the stats: uwsgi_exporter and telegraf do."),
         help: "Report elsewhere.",
         ..ROW
     },
@@ -3212,14 +3314,14 @@ pub static TABLE: &[Opt] = &[
         names: &["snmp"],
         takes: Takes::MaybeText,
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Absent("Read the stats: uwsgi_exporter and telegraf do."),
         help: "Report elsewhere.",
         ..ROW
     },
     Opt {
         names: &["metric-dir-restore", "metrics-dir-restore"],
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Ignored("No metrics are collected."),
         help: "Report elsewhere.",
         ..ROW
     },
@@ -3242,7 +3344,7 @@ pub static TABLE: &[Opt] = &[
         ],
         takes: Takes::Text,
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Ignored("Nothing is reported there."),
         help: "Tune such reports.",
         ..ROW
     },
@@ -3254,7 +3356,7 @@ pub static TABLE: &[Opt] = &[
             "carbon-resolve-names",
         ],
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Ignored("Nothing is reported there."),
         help: "Tune such reports.",
         ..ROW
     },
@@ -3262,14 +3364,14 @@ pub static TABLE: &[Opt] = &[
         names: &["carbon-hostname-dots", "alarm-cheap"],
         takes: Takes::Text,
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Ignored("Nothing is reported there."),
         help: "Tune such reports.",
         ..ROW
     },
     Opt {
         names: &["enable-metrics"],
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Absent("Read the stats: uwsgi_exporter and telegraf do."),
         help: "Collect metrics.",
         ..ROW
     },
@@ -3277,7 +3379,7 @@ pub static TABLE: &[Opt] = &[
         names: &["stats-pusher-default-freq", "stats-pushers-default-freq"],
         takes: Takes::Seconds,
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Ignored("Nothing is reported there."),
         help: "Report this often.",
         ..ROW
     },
@@ -3292,7 +3394,7 @@ pub static TABLE: &[Opt] = &[
         names: &["profiler"],
         takes: Takes::Text,
         section: Section::Stats,
-        status: Status::Later,
+        status: Status::Absent("docs/profiling.md shows how."),
         help: "Profile the app.",
         ..ROW
     },

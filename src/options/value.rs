@@ -287,7 +287,9 @@ fn address(text: &str) -> Result<Address, Wrong> {
         return Ok(Address::Abstract(name.to_owned()));
     }
     if text.starts_with('=') {
-        return Err(Wrong::Because("shared sockets (=N) are not supported".to_owned()));
+        return Err(Wrong::Because(
+            "no shared-socket has that number: they count from =0".to_owned(),
+        ));
     }
     if let Some(path) = text.strip_prefix("unix:") {
         return Err(Wrong::Because(format!(

@@ -5,6 +5,7 @@
 
 pub mod chunked;
 pub mod http;
+pub mod proxy;
 pub mod uwsgi;
 
 #[cfg(test)]

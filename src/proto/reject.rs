@@ -39,6 +39,8 @@ pub enum Reject {
     TrailerForbidden,
     TrailersTooLarge,
     PacketEmpty,
+    /// Of the PROXY protocol.
+    Introduction,
     PacketMalformed,
     /// The head or the body did not come in time. The parsers never give it: they know no clock.
     RequestTimeout,
@@ -103,6 +105,7 @@ impl Reject {
             Reject::TrailersTooLarge => (431, "the trailer fields are over the limit"),
             Reject::PacketEmpty => (400, "a uwsgi packet without vars"),
             Reject::PacketMalformed => (400, "a var is unnamed or runs past the uwsgi packet"),
+            Reject::Introduction => (400, "what begins as the PROXY protocol is none"),
             Reject::RequestTimeout => (408, "the request did not come in time"),
         }
     }

@@ -26,6 +26,8 @@ const STRIKES: u8 = 2;
 pub struct Pins {
     /// The core of each shard; empty when nothing is pinned.
     cores: Vec<usize>,
+    /// Cores of each worker, if that was asked for.
+    each: Option<usize>,
     all: Vec<usize>,
     may_let_go: bool,
     released: Vec<bool>,
@@ -63,9 +65,12 @@ pub fn quota() -> Option<usize> {
 
 impl Pins {
     /// Decides which shard gets which core.
-    pub fn plan(wish: Affinity, shards: usize, workers: usize) -> Pins {
+    ///
+    /// `each` is uWSGI's `cpu-affinity`: so many cores for each worker, one after the other.
+    pub fn plan(wish: Affinity, each: Option<usize>, shards: usize, workers: usize) -> Pins {
         let all = usable_cores();
         let pinned = match wish {
+            _ if each.is_some() => false,
             Affinity::None => false,
             Affinity::Shard => !all.is_empty(),
             Affinity::Auto => workers <= all.len() && quota().is_none_or(|cpus| cpus >= all.len()),
@@ -78,6 +83,7 @@ impl Pins {
         };
         Pins {
             cores,
+            each,
             all,
             may_let_go: wish == Affinity::Auto,
             released: vec![false; workers],
@@ -99,6 +105,10 @@ impl Pins {
 
     /// Pins a worker's threads. Threads that the app starts inherit it.
     pub fn pin_worker(&self, board: &Board, index: usize) {
+        if let Some(each) = self.each.filter(|_| !self.all.is_empty()) {
+            let own = (0..each).map(|core| self.all[(index * each + core) % self.all.len()]);
+            self.bind(board, index, &own.collect::<Vec<_>>());
+        }
         if let Some(core) = self.core_of_worker(index)
             && !self.released[index]
         {

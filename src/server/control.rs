@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::affinity::Pins;
 use super::cheaper::Cheaper;
+use super::idle::Idle;
 use super::recycle::Recycler;
 use super::succession::Ties;
 use super::watchdog::Watchdog;
@@ -44,6 +45,7 @@ pub struct Control {
     pub watchdog: Watchdog,
     pub recycler: Recycler,
     pub cheaper: Option<Cheaper>,
+    pub idle: Option<Idle>,
     pub ties: Ties,
     /// Whether workers that are interpreters may become processes when a module refuses late.
     pub may_change: bool,
@@ -192,6 +194,11 @@ impl Control {
     fn tend(&mut self) {
         if let Some(reason) = self.recycler.look(&mut self.workers, &self.plan) {
             self.replace_server(&reason);
+        }
+        if let Some(idle) = &mut self.idle
+            && idle.is_over(self.plan.board)
+        {
+            self.plan.board.ask(Wish::Stop);
         }
         if let Some(cheaper) = &mut self.cheaper {
             cheaper.look(&mut self.workers, &self.plan);

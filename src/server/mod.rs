@@ -9,6 +9,7 @@ mod cgroup;
 mod cheaper;
 mod control;
 mod doctor;
+mod idle;
 mod prepare;
 mod processes;
 mod recycle;
@@ -24,6 +25,7 @@ pub use doctor::examine;
 use affinity::Pins;
 use cheaper::Cheaper;
 use control::{Control, ShardThread};
+use idle::Idle;
 use recycle::Recycler;
 use succession::Ties;
 use watchdog::Watchdog;
@@ -118,7 +120,7 @@ pub fn run(
         log::line(format_args!("isolation: {doubt}"));
     }
 
-    let pins = Pins::plan(options.affinity, shards, plan.board.workers());
+    let pins = Pins::plan(options.affinity, options.cpu_affinity, shards, plan.board.workers());
     (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
     let driver = choose_driver(options.io)?;
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
@@ -145,6 +147,7 @@ pub fn run(
         watchdog: Watchdog::new(rules),
         recycler: Recycler::new(recycle::Rules::new(options)),
         cheaper: Cheaper::new(options),
+        idle: Idle::new(options),
         ties: Ties::new(tie),
         may_change,
     };
@@ -325,6 +328,8 @@ fn start_shards(
             doors: doors(listeners),
             limits: limits(options),
             timeouts: timeouts(options),
+            proxy_protocol: options.http.proxy_protocol,
+            amendment: Arc::clone(&plan.amendment),
             post_buffering: options.post_buffering.filter(|&limit| limit > 0),
             files: files.clone(),
             logging: Logging {

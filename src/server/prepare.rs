@@ -1,11 +1,14 @@
 //! What Python and the workers are told.
 
+use std::sync::Arc;
+
 use crate::handoff::Handoff;
 use crate::isolation::Embedding;
 use crate::listen::Listener;
 use crate::log;
 use crate::options::{Options, Setting, UWSGI_VERSION};
 use crate::python::Config;
+use crate::response::Amendment;
 use crate::shared::link::Tie;
 use crate::shared::{Board, worker};
 use crate::stats::{SocketFacts, Source};
@@ -65,6 +68,7 @@ pub fn plan(
             multiprocess: options.processes > 1,
             core: None,
             ports: listeners.iter().map(|listener| listener.port.clone()).collect(),
+            http_vars: options.http.vars.clone(),
             hostname: hostname.clone(),
             version: format!("{major}.{minor}.{patch}"),
         },
@@ -89,6 +93,7 @@ pub fn plan(
         },
         strict: options.wsgi_strict,
         catch_exceptions: options.catch_exceptions,
+        amendment: Arc::new(Amendment::new(&options.http.added, &options.http.removed)),
         on_exception: options.recycling.on_exception.clone(),
         limit_as: options.recycling.limit_as.filter(|&mib| mib > 0).map(|mib| mib << 20),
         file_wrapper: !options.wsgi_disable_file_wrapper,

@@ -14,6 +14,7 @@ use super::reader::{HTTP_BUFFER_BYTES, PACKET_BUFFER_BYTES, Reader, reader};
 use super::stream::{Received, Stream, WriteHalf, join};
 use super::watch::Watch;
 use super::{Shard, refusal};
+use crate::proto::proxy::{self, Client, Introduction};
 use crate::proto::uwsgi::Packet;
 use crate::proto::{Parsed, Reject, http, uwsgi};
 use crate::request::Request;
@@ -38,6 +39,17 @@ pub(super) struct Connection<F> {
     pub(super) listener: u32,
     /// The bytes that are sent next.
     pub(super) out: Vec<u8>,
+    pub(super) introduced: Introduced,
+}
+
+/// Whether a balancer has said who the client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Introduced {
+    /// Nobody asks, or nobody said.
+    No,
+    /// The first bytes may say it.
+    Awaited,
+    By(Client),
 }
 
 /// Runs one connection to its end; `bytes` were received from it already. A panic in it ends this
@@ -69,6 +81,10 @@ pub(super) async fn run(
         protocol,
         listener,
         out: Vec::new(),
+        introduced: match shard.proxy_protocol && protocol == Protocol::Http {
+            true => Introduced::Awaited,
+            false => Introduced::No,
+        },
     };
     let life = async move {
         let end = serve(&mut connection).await;
@@ -133,6 +149,26 @@ impl<F: Future<Output = Received>> Connection<F> {
         }
     }
 
+    /// Takes who the client is off the first bytes; false while more of them are needed.
+    fn introduce(&mut self) -> Result<bool, Reject> {
+        if self.introduced != Introduced::Awaited {
+            return Ok(true);
+        }
+        match proxy::parse(self.reader.bytes())? {
+            Introduction::Partial => return Ok(false),
+            Introduction::Absent => self.introduced = Introduced::No,
+            Introduction::Complete { len, client } => {
+                self.reader.consume(len);
+                self.introduced = Introduced::No;
+                if let Some(client) = client {
+                    self.peer = Peer { addr: client.addr.clone(), port: client.port.clone() };
+                    self.introduced = Introduced::By(client);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Waits for a whole head.
     async fn next_head(&mut self, request: &mut Request, is_first: bool) -> Head {
         let mut is_begun = false;
@@ -146,7 +182,12 @@ impl<F: Future<Output = Received>> Connection<F> {
             }
             // The read that was armed during the last response may have got it already.
             if !self.reader.is_armed() && !self.reader.bytes().is_empty() {
-                match self.parse(request) {
+                let parsed = match self.introduce() {
+                    Ok(true) => self.parse(request),
+                    Ok(false) => Ok(Parsed::Partial),
+                    Err(reject) => Err(reject),
+                };
+                match parsed {
                     Ok(Parsed::Complete) => {
                         self.watch.clear_read();
                         return Head::Request;

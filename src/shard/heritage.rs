@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use monoio::net::{TcpStream, UnixStream};
 
-use super::connection::{self, Connection};
+use super::connection::{self, Connection, Introduced};
 use super::listener::{self, Protocol};
 use super::stream::{Received, Stream};
 use super::{Shard, timer};
+use crate::proto::proxy;
 use crate::shared::link::{LEGACY_BYTES_MAX, Legacy};
 use crate::shared::shard as place;
 use crate::sys;
@@ -98,7 +99,16 @@ impl<F: Future<Output = Received>> Connection<F> {
         let shard = Rc::clone(&self.shard);
         while let Some(heir) = shard.heir.get() {
             let name = &shard.doors[self.listener as usize].name;
-            let bytes = self.reader.bytes();
+            // The successor hears what the balancer said.
+            let introduced = match &self.introduced {
+                Introduced::By(client) => {
+                    let mut bytes = proxy::encode(client).into_bytes();
+                    bytes.extend_from_slice(self.reader.bytes());
+                    Some(bytes)
+                }
+                _ => None,
+            };
+            let bytes = introduced.as_ref().unwrap_or(self.reader.bytes());
             if bytes.len() > LEGACY_BYTES_MAX {
                 return Given::Kept;
             }

@@ -52,6 +52,7 @@ use crate::files::{Files, Rules};
 use crate::handoff::{Handoff, Queue, Ticket};
 use crate::log::{Clock, Lines};
 use crate::request::Request;
+use crate::response::Amendment;
 use crate::response::Date;
 use crate::shared::link::Legacy;
 use crate::shared::{Board, Mailbox, Row, shard as place};
@@ -101,6 +102,9 @@ pub struct Setup {
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Bodies of at least this many bytes go to a file first.
+    /// Connections may begin with the PROXY protocol.
+    pub proxy_protocol: bool,
+    pub amendment: Arc<Amendment>,
     pub post_buffering: Option<u64>,
     /// Which files are served without the app; None where none is.
     pub files: Option<Arc<Rules>>,
@@ -120,6 +124,8 @@ pub struct Setup {
 pub struct Shard {
     limits: Limits,
     timeouts: Timeouts,
+    proxy_protocol: bool,
+    amendment: Arc<Amendment>,
     post_buffering: Option<u64>,
     files: Option<Files>,
     logging: Logging,
@@ -182,6 +188,8 @@ async fn serve(setup: Setup) {
     let shard = Rc::new(Shard {
         limits: setup.limits,
         timeouts: setup.timeouts,
+        proxy_protocol: setup.proxy_protocol,
+        amendment: setup.amendment,
         post_buffering: setup.post_buffering,
         files: setup.files.map(Files::new),
         logging: setup.logging,

@@ -107,12 +107,13 @@ async fn send<F: Future<Output = Received>>(
     {
         let mut date = shard.date.borrow_mut();
         let date = is_http.then(|| date.line(arrived_us));
+        connection.out.extend_from_slice(&shard.amendment.lines);
         encode_head(&Added { date, ..added }, &mut connection.out);
     }
     let mut sent = Sent {
         keep_alive,
         status: answer.status,
-        headers: answer.fields,
+        headers: answer.fields + shard.amendment.count,
         head_bytes: connection.out.len() as u64,
         ..Sent::default()
     };

@@ -75,3 +75,11 @@ pub fn catches(pid: i32, signal: i32) -> bool {
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     (1..=64).contains(&signal) && mask >> (signal - 1) & 1 == 1
 }
+
+/// Sets the nice value of this process, which children inherit.
+///
+/// # Errors
+/// The kernel's: a lower one than before needs a privilege.
+pub fn set_nice(nice: i32) -> std::io::Result<()> {
+    Ok(rustix::process::setpriority_process(None, nice)?)
+}

@@ -10,6 +10,31 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
+/// Asks for buffers of so many bytes, and for so many first requests that come with their SYN, on a
+/// listening socket; its connections inherit them.
+///
+/// # Errors
+/// The kernel's.
+pub fn tune(
+    socket: RawFd,
+    send: Option<u32>,
+    receive: Option<u32>,
+    fast_open: Option<u32>,
+) -> io::Result<()> {
+    let set = |level: i32, name: i32, value: u32| {
+        let value = libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
+        let len = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the value lives for the call and has the length that is said; a wrong descriptor
+        // is refused by the kernel.
+        let result =
+            unsafe { libc::setsockopt(socket, level, name, (&raw const value).cast(), len) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    };
+    send.map_or(Ok(()), |bytes| set(libc::SOL_SOCKET, libc::SO_SNDBUF, bytes))?;
+    receive.map_or(Ok(()), |bytes| set(libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))?;
+    fast_open.map_or(Ok(()), |count| set(libc::IPPROTO_TCP, libc::TCP_FASTOPEN, count))
+}
+
 /// Sends `bytes` and, if given, a descriptor over a unix socket, as one message.
 ///
 /// # Errors

@@ -29,12 +29,18 @@ pub fn group_id(name: &str) -> Option<u32> {
 ///
 /// # Errors
 /// The kernel's (not root).
-pub fn drop_privileges(uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-    // SAFETY: no pointers but a null group list of length 0.
+pub fn drop_privileges(
+    uid: Option<u32>,
+    gid: Option<u32>,
+    groups: Option<&[u32]>,
+) -> io::Result<()> {
+    // SAFETY: the list of groups lives for the call and has the length that is said.
     unsafe {
         if let Some(gid) = gid {
             check(libc::setgid(gid))?;
-            check(libc::setgroups(0, std::ptr::null()))?;
+        }
+        if let Some(groups) = groups {
+            check(libc::setgroups(groups.len(), groups.as_ptr()))?;
         }
         if let Some(uid) = uid {
             check(libc::setuid(uid))?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::handoff::{Call, Head, SLOW_APP_US, Seat, flag};
 use crate::log;
 use crate::options::OnException;
 use crate::python::{Exception, Kept, KeptNative, Kind, Object, Py};
+use crate::response::Amendment;
 use crate::shared::{Board, Row, app as app_row, core, worker};
 
 /// What one worker thread keeps from request to request.
@@ -29,6 +31,7 @@ pub struct Local<'l> {
     lone: bool,
     builder: Builder,
     reply: Responder,
+    amendment: Arc<Amendment>,
     no_body: Kept,
     close: Kept,
     on_exception: OnException,
@@ -43,8 +46,13 @@ struct Responder {
 }
 
 impl Responder {
-    fn new(py: Py<'_>, loaded: &Loaded, strict: bool) -> Result<Responder, Exception> {
-        let reply = loaded.classes.reply.instance(py, Reply::new(&loaded.home, strict));
+    fn new(
+        py: Py<'_>,
+        loaded: &Loaded,
+        strict: bool,
+        amendment: &Arc<Amendment>,
+    ) -> Result<Responder, Exception> {
+        let reply = loaded.classes.reply.instance(py, Reply::new(&loaded.home, strict, amendment));
         let start = reply.as_object().attribute(&py.interned("start_response"))?.keep();
         let write = reply.as_object().attribute(&py.interned("write"))?.keep();
         reply.value().set_write(Some(write));
@@ -79,7 +87,8 @@ impl<'l> Local<'l> {
             strict: plan.strict,
             lone: threads == 1,
             builder: Builder::new(py, &fixed, &errors, &no_body, maker),
-            reply: Responder::new(py, loaded, plan.strict)?,
+            reply: Responder::new(py, loaded, plan.strict, &plan.amendment)?,
+            amendment: Arc::clone(&plan.amendment),
             no_body: no_body.keep(),
             close: py.interned("close").keep(),
             on_exception: plan.on_exception.clone(),
@@ -364,7 +373,7 @@ impl<'l> Local<'l> {
             return;
         }
         self.reply.reply.value(py).set_write(None);
-        if let Ok(reply) = Responder::new(py, self.loaded, self.strict) {
+        if let Ok(reply) = Responder::new(py, self.loaded, self.strict, &self.amendment) {
             self.reply = reply;
         }
     }

@@ -18,6 +18,8 @@ pub struct Fixed {
     pub core: Option<usize>,
     /// SERVER_PORT of each listener, by its index.
     pub ports: Vec<String>,
+    /// `(name, value)` in each HTTP request's environ. uWSGI: `http-var`.
+    pub http_vars: Vec<(String, String)>,
     pub hostname: String,
     pub version: String,
 }
@@ -75,6 +77,9 @@ impl Builder {
         let http = Dict::copy_of(common.as_object());
         http.set_text("SERVER_NAME", &py.str(&fixed.hostname));
         http.set_text("SCRIPT_NAME", &py.interned(""));
+        for (name, value) in &fixed.http_vars {
+            http.set_text(name, &py.str(value));
+        }
         let interned = |text: &str| py.interned(text).keep();
         let cached = |key: &str| Cached::new(&py.interned(key));
         Builder {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::handoff::flag;
 use crate::python::{Exception, Kind, Object};
+use crate::response::Amendment;
 
 /// What the lines say about the response's framing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +23,7 @@ pub fn write_head(
     status: &Object<'_>,
     fields: &Object<'_>,
     strict: bool,
+    amendment: &Amendment,
     head: &mut Vec<u8>,
 ) -> Result<Framing, Exception> {
     let mut framing = Framing { status: write_status(status, head)?, ..Framing::default() };
@@ -35,8 +37,13 @@ pub fn write_head(
         let Some((Some(name), Some(value), None)) = pair else {
             return Err(type_error("http header must be a tuple of a name and a value", &field));
         };
+        if !amendment.removed.is_empty() && name.as_latin1().is_some_and(|n| amendment.removes(n)) {
+            continue;
+        }
         write_field(&name, &value, strict, head, &mut framing)?;
     }
+    head.extend_from_slice(&amendment.lines);
+    framing.headers += amendment.count;
     Ok(framing)
 }
 

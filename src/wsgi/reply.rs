@@ -6,12 +6,13 @@
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::fs::File;
+use std::sync::Arc;
 
 use super::headers::{self, Framing};
 use crate::handoff::{App, Call, OwnSent, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
 use crate::request::Version;
-use crate::response::{Added, Connection, Date, encode_head, version_text};
+use crate::response::{Added, Amendment, Connection, Date, encode_head, version_text};
 use crate::shared::now_us;
 use crate::sys;
 
@@ -28,6 +29,7 @@ struct State {
     call: Option<Call>,
     home: Home,
     strict: bool,
+    amendment: Arc<Amendment>,
     /// Status and header lines, ready to be sent.
     head: Vec<u8>,
     framing: Framing,
@@ -108,8 +110,9 @@ pub enum Outcome {
 
 impl Reply {
     /// A reply that no request uses yet. `strict` is uWSGI's `wsgi-strict`.
-    pub fn new(home: &Home, strict: bool) -> Reply {
-        Reply(RefCell::new(State { home: home.clone(), strict, ..State::default() }))
+    pub fn new(home: &Home, strict: bool, amendment: &Arc<Amendment>) -> Reply {
+        let (home, amendment) = (home.clone(), Arc::clone(amendment));
+        Reply(RefCell::new(State { home, strict, amendment, ..State::default() }))
     }
 
     /// The Python type whose instances hold a `Reply`.
@@ -335,12 +338,14 @@ impl Reply {
             state.head.clear();
             state.head.extend_from_slice(line);
             state.head.extend_from_slice(b"\r\nContent-Type: text/plain\r\n");
+            let amendment = Arc::clone(&state.amendment);
+            state.head.extend_from_slice(&amendment.lines);
             state.sent = true;
             let status = line.iter().take(3).fold(0, |n, b| n * 10 + u16::from(b - b'0'));
             let head = ResponseHead {
                 head_len: state.head.len() as u32,
                 status,
-                headers: 1,
+                headers: 1 + amendment.count,
                 length: Some(body.len() as u64),
                 flags: flag::LENGTH_KNOWN,
             };
@@ -439,9 +444,9 @@ impl Function for StartResponse {
             return Err(Exception::new(Kind::Assertion, message));
         }
         let strict = state.strict;
-        let State { head, .. } = &mut *state;
+        let State { head, amendment, .. } = &mut *state;
         head.clear();
-        let framing = headers::write_head(status, fields, strict, head)?;
+        let framing = headers::write_head(status, fields, strict, amendment, head)?;
         if state.head.len() > HEAD_BYTES_MAX {
             state.head.clear();
             let message = "the response's headers take more than 64 KiB";

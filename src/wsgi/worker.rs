@@ -16,6 +16,7 @@ use crate::handoff::{Handoff, Seat, Taken};
 use crate::options::Gc;
 use crate::options::OnException;
 use crate::python::{Exception, Home, Kept, Py, Thread, Type};
+use crate::response::Amendment;
 use crate::shared::{Board, core, now_us, worker};
 
 /// Requests of a thread after which a managed collector is asked: with nothing to do, and while
@@ -44,6 +45,8 @@ pub struct Plan {
     pub on_exception: OnException,
     /// The client gets the traceback. uWSGI: `catch-exceptions`.
     pub catch_exceptions: bool,
+    /// What is done to the fields of all responses.
+    pub amendment: Arc<Amendment>,
 }
 
 /// An interpreter with the app in it, shared by the threads of its worker.
