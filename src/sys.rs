@@ -5,8 +5,10 @@
 
 #[cfg(feature = "server")]
 pub mod child;
+mod clock;
 pub mod crash;
 mod exec;
+mod pipe;
 mod process;
 #[cfg(feature = "server")]
 pub mod signals;
@@ -26,7 +28,9 @@ use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
 use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
+pub use clock::{ctime, local_time};
 pub use exec::exec;
+pub use pipe::{keep_descriptors, never_wait, pipe, read_fd, read_order};
 pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
 };
@@ -303,22 +307,6 @@ pub fn bind_to_cores(tid: i32, cores: &[usize]) {
 /// The machine's name, as `uname -n` says it.
 pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// `ctime`'s 24 characters for `seconds` since the epoch, in local time: `Thu Mar 15 00:32:21
-/// 2018`.
-pub fn ctime(seconds: i64, text: &mut String) {
-    // SAFETY: all-zero is valid for tm; localtime_r and strftime fill locals of the lengths passed.
-    let (bytes, len) = unsafe {
-        let mut parts: libc::tm = std::mem::zeroed();
-        let time: libc::time_t = seconds;
-        libc::localtime_r(&raw const time, &raw mut parts);
-        let mut bytes = [0u8; 64];
-        let format = c"%a %b %e %H:%M:%S %Y".as_ptr();
-        let len = libc::strftime(bytes.as_mut_ptr().cast(), 64, format, &raw const parts);
-        (bytes, len)
-    };
-    text.push_str(std::str::from_utf8(&bytes[..len]).unwrap_or("-"));
 }
 
 /// Sets the mask of permissions that new files do not get.

@@ -2,10 +2,11 @@
 //!
 //! A thread serves one request at a time, so they lie in the thread and end with the request.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 
 use super::Api;
+use crate::handoff::Call;
 use crate::python::{Args, Exception, Function, Kind, Object, Py};
 
 /// More names than these of one request are not kept.
@@ -14,11 +15,13 @@ const COUNT_MAX: usize = 64;
 type Pair = (Vec<u8>, Vec<u8>);
 
 thread_local! {
+    static CALL: Cell<Option<Call>> = const { Cell::new(None) };
     static LOGVARS: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Begins a new request on this thread.
-pub fn forget() {
+pub fn begin(call: Call) {
+    CALL.set(Some(call));
     LOGVARS.with_borrow_mut(|all| {
         if !all.is_empty() {
             all.clear();
@@ -49,6 +52,11 @@ impl Function for SetLogvar {
             None if all.len() < COUNT_MAX => all.push((name, value)),
             None => {}
         });
+        if let Some(call) = CALL.get() {
+            LOGVARS.with_borrow(|all| {
+                call.set_logvars(all.iter().map(|(name, value)| (&name[..], &value[..])));
+            });
+        }
         Ok(py.none())
     }
 }

@@ -17,7 +17,7 @@ use answers::{
 use logvars::{GetLogvar, SetLogvar};
 use signals::{Hear, IsLocked, Lock, Raise, Unlock};
 
-pub use logvars::forget as forget_logvars;
+pub use logvars::begin as begin_logvars;
 
 use crate::handoff::Taken;
 use crate::options::UWSGI_VERSION;

@@ -2,11 +2,11 @@
 //! that outlive the request: `is_current` tells whether it still is this request.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use bytes::Bytes;
 
-use super::region::{Area, Region, Slot};
+use super::region::{Area, LOGVARS_BYTES_MAX, Region, Slot};
 use super::window::{self, BodyEnd};
 use super::{Handoff, fault, slot};
 use crate::request::{Field, Range};
@@ -214,6 +214,25 @@ impl Call {
     /// Whether the client is gone: what is still written goes nowhere.
     pub fn is_cancelled(&self) -> bool {
         self.entry().output.end.load(Acquire) != 0
+    }
+
+    /// Leaves what the app gives to the request's log line; what is too long is left out.
+    pub fn set_logvars<'v>(&self, pairs: impl Iterator<Item = (&'v [u8], &'v [u8])>) {
+        if !self.is_current() {
+            return;
+        }
+        let mut bytes = Vec::new();
+        for (name, value) in pairs {
+            if bytes.len() + 4 + name.len() + value.len() > LOGVARS_BYTES_MAX {
+                continue;
+            }
+            for text in [name, value] {
+                bytes.extend_from_slice(&(text.len() as u16).to_ne_bytes());
+                bytes.extend_from_slice(text);
+            }
+        }
+        self.handoff.region.put(self.slot as usize, Area::Logvars, 0, &bytes);
+        self.entry().logvars_len.store(bytes.len() as u32, Release);
     }
 
     /// Wakes the control thread: it has to look at this worker.

@@ -30,7 +30,7 @@ pub use late::{Described, Taken, limit_own_request};
 pub use queue::{Dispatch, DispatchBody, Queue};
 pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
 pub use seat::Seat;
-pub use ticket::{Progress, Stage, Ticket};
+pub use ticket::{Progress, Stage, Ticket, logvar};
 pub use window::BodyEnd;
 
 use crate::sys::{self, Sharing};

@@ -324,6 +324,7 @@ fn fill(region: &Region, index: usize, dispatch: &Dispatch<'_>) {
     entry.head_len.store(port_at as u32 + u32::from(port.len), Relaxed);
     let modifiers = u32::from(request.modifier1) << 8 | u32::from(request.modifier2);
     entry.modifiers.store(modifiers, Relaxed);
+    entry.logvars_len.store(0, Relaxed);
     entry.listener.store(dispatch.listener, Relaxed);
     entry.arrived_us.store(dispatch.arrived_us, Relaxed);
 

@@ -22,6 +22,9 @@ pub const FIELDS_MAX: usize = 128;
 /// Bytes of a request head, with the texts that the shard appends to it.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes of names and values that an app gives to its request's log line.
+pub const LOGVARS_BYTES_MAX: usize = 2048;
+
 /// Keeps a word that one side writes often away from its neighbours' cache lines.
 #[repr(C, align(64))]
 #[derive(Default)]
@@ -102,6 +105,8 @@ pub(super) struct Slot {
     pub(super) out_length: AtomicU64,
     pub(super) file_offset: AtomicU64,
     pub(super) file_len: AtomicU64,
+    /// Bytes in `Area::Logvars`.
+    pub(super) logvars_len: AtomicU32,
 }
 
 /// A bounded stream of bytes from one side to the other: counters only grow.
@@ -125,6 +130,8 @@ pub(super) enum Area {
     Head,
     Input,
     Output,
+    /// What the app gives to its request's log line.
+    Logvars,
 }
 
 /// How many of everything a region holds.
@@ -144,9 +151,10 @@ const FIELDS_BYTES: usize = FIELDS_MAX * std::mem::size_of::<Field>();
 const HEAD_AT: usize = std::mem::size_of::<Slot>().next_multiple_of(64);
 const OUTPUT_AT: usize = HEAD_AT + FIELDS_BYTES + HEAD_BYTES_MAX;
 const INPUT_AT: usize = OUTPUT_AT + WINDOW_BYTES;
+const LOGVARS_AT: usize = INPUT_AT + WINDOW_BYTES;
 /// The odd 320 bytes spread the slots' first lines over all sets of the caches: at a multiple of
 /// 4096 they would all fall into one.
-const SLOT_STRIDE: usize = (INPUT_AT + WINDOW_BYTES).next_multiple_of(4096) + 320;
+const SLOT_STRIDE: usize = (LOGVARS_AT + LOGVARS_BYTES_MAX).next_multiple_of(4096) + 320;
 
 /// Places of a worker: a process's successor begins before it leaves. Interpreters have none.
 fn sides(sharing: Sharing) -> usize {
@@ -306,6 +314,7 @@ impl Region {
             Area::Head => (HEAD_AT + FIELDS_BYTES, HEAD_BYTES_MAX),
             Area::Input => (INPUT_AT, WINDOW_BYTES),
             Area::Output => (OUTPUT_AT, WINDOW_BYTES),
+            Area::Logvars => (LOGVARS_AT, LOGVARS_BYTES_MAX),
         };
         assert!(at <= size && len <= size - at, "BUG: {at}+{len} is outside a slot's {area:?}");
         // SAFETY: inside the slot's area (checked above).

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use bytes::Bytes;
 
 use super::call::{NO_APP, ResponseHead, flag};
-use super::region::{Area, Region, Slot, WINDOW_BYTES};
+use super::region::{Area, LOGVARS_BYTES_MAX, Region, Slot, WINDOW_BYTES};
 use super::slot;
 use super::window::{self, BodyEnd};
 
@@ -52,6 +52,24 @@ impl Stage {
     pub fn is_late(self) -> bool {
         matches!(self, Stage::Late | Stage::Ended)
     }
+}
+
+/// The value of a variable in what `copy_logvars` gave; empty if there is none.
+pub fn logvar<'b>(all: &'b [u8], wanted: &[u8]) -> &'b [u8] {
+    let text = |bytes: &'b [u8]| -> Option<(&'b [u8], &'b [u8])> {
+        let (len, rest) = bytes.split_first_chunk()?;
+        rest.split_at_checked(usize::from(u16::from_ne_bytes(*len)))
+    };
+    let mut rest = all;
+    while let Some((name, after)) = text(rest)
+        && let Some((value, after)) = text(after)
+    {
+        if name == wanted {
+            return value;
+        }
+        rest = after;
+    }
+    b""
 }
 
 /// One request on its way through the workers.
@@ -161,6 +179,12 @@ impl Ticket {
     /// Appends the first `len` bytes of the request's head to `out`.
     pub fn copy_head(&self, len: usize, out: &mut Vec<u8>) {
         self.region.take(self.slot, Area::Head, 0, len, out);
+    }
+
+    /// Appends what the app gave to the log line, for `logvar`.
+    pub fn copy_logvars(&self, out: &mut Vec<u8>) {
+        let len = self.entry().logvars_len.load(Acquire) as usize;
+        self.region.take(self.slot, Area::Logvars, 0, len.min(LOGVARS_BYTES_MAX), out);
     }
 
     /// Room for more of the request body.

@@ -2,28 +2,105 @@
 //! What it does not: decide what is worth a line.
 //! Who may call it: every room above `sys`.
 //! What it may import: options, sys.
+//!
+//! Without more than `logto` all processes append to standard error, which is the file. Whatever
+//! needs one owner of the log (loggers, routes, encoders, rotation, reopening) brings a process of
+//! its own (`process.rs`), and standard error of all others is a pipe to it.
 
+mod desk;
+mod encoder;
+mod escape;
+mod file;
+mod format;
+mod process;
 mod request_line;
+mod target;
 mod writer;
 
 use std::fmt;
 use std::io::Write;
+use std::sync::RwLock;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
-pub use request_line::{Clock, RequestLine, write as write_request_line};
-pub use writer::{Lines, Writer, redirect_to};
+pub use file::open as open_file;
+pub use process::{Change, Process};
+pub use request_line::{Clock, Form, RequestLine};
+pub use writer::{Lines, Writer};
+
+use crate::options::Options;
+
+/// What stands before lines of the server.
+#[derive(Debug, Default, Clone)]
+struct Style {
+    prefix: Option<String>,
+    /// strftime's format; empty is `ctime`'s.
+    date: Option<String>,
+}
+
+static STYLE: RwLock<Style> = RwLock::new(Style { prefix: None, date: None });
+/// Lines that could not be written since the last that could.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Lets lines of the server begin as `log-date` and `log-prefix` say.
+pub fn set_style(options: &Options) {
+    let style = Style { prefix: options.logs.prefix.clone(), date: options.log_date.clone() };
+    *STYLE.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = style;
+}
 
 /// Writes a line that uWSGI begins with the date.
 pub fn dated(text: fmt::Arguments<'_>) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let mut date = String::with_capacity(24);
-    crate::sys::ctime(now.map_or(0, |since| since.as_secs() as i64), &mut date);
-    line(format_args!("{date} - {text}"));
+    begin_and_write(true, text);
 }
 
 /// Writes one line to standard error, whole: lines of several threads and processes do not mix.
 pub fn line(text: fmt::Arguments<'_>) {
-    let mut bytes = Vec::with_capacity(128);
-    let _ = writeln!(bytes, "{text}");
-    // A log that cannot be written (a full disk) must not end a request.
-    let _ = std::io::stderr().lock().write_all(&bytes);
+    begin_and_write(false, text);
+}
+
+fn begin_and_write(is_dated: bool, text: fmt::Arguments<'_>) {
+    let style = STYLE.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    let mut line = String::with_capacity(128);
+    // uWSGI: a prefix takes the date's place.
+    if let Some(prefix) = &style.prefix {
+        line.push_str(prefix);
+        line.push_str(" - ");
+    } else if is_dated || style.date.is_some() {
+        date(style.date.as_deref().unwrap_or_default(), now_s(), &mut line);
+        line.push_str(" - ");
+    }
+    let _ = fmt::Write::write_fmt(&mut line, text);
+    line.push('\n');
+    put(line.as_bytes());
+}
+
+/// Appends a moment in the form of `log-date`.
+fn date(format: &str, seconds: i64, out: &mut String) {
+    match std::ffi::CString::new(format) {
+        Ok(format) if !format.is_empty() => crate::sys::local_time(&format, seconds, out),
+        _ => crate::sys::ctime(seconds, out),
+    }
+}
+
+fn now_s() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs() as i64)
+}
+
+/// Writes whole lines to standard error. A log that cannot be written (a full disk) must not end a
+/// request: what is lost is counted, and told once the log takes lines again.
+fn put(lines: &[u8]) {
+    let mut stderr = std::io::stderr().lock();
+    if stderr.write_all(lines).is_err() {
+        LOST.fetch_add(count_lines(lines), Relaxed);
+        return;
+    }
+    if LOST.load(Relaxed) > 0 {
+        let lost = LOST.swap(0, Relaxed);
+        let _ = stderr.write_all(format!("log: {lost} line(s) could not be written\n").as_bytes());
+    }
+}
+
+fn count_lines(lines: &[u8]) -> u64 {
+    lines.iter().filter(|&&byte| byte == b'\n').count().max(1) as u64
 }

@@ -1,9 +1,11 @@
 //! The thread that writes request lines, so that a slow disk or terminal holds up no shard.
 
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use super::{LOST, count_lines, process, put};
 
 /// Batches that may wait: beyond it lines are dropped and counted, memory does not grow.
 const BATCHES_MAX: usize = 256;
@@ -38,16 +40,22 @@ impl Lines {
         &mut self.batch
     }
 
-    /// Hands the batch over. Returns false if it had to be dropped.
-    pub fn flush(&mut self) -> bool {
+    /// Hands the batch over. Returns how many lines had to be dropped.
+    pub fn flush(&mut self) -> u64 {
         if self.batch.is_empty() {
-            return true;
+            return 0;
         }
         let spare = self.spares.try_recv().unwrap_or_else(|_| Vec::with_capacity(4096));
         let lines = std::mem::replace(&mut self.batch, spare);
         let batch = Batch { lines, back: self.back.clone() };
-        let sent = self.sender.as_ref().map(|sender| sender.try_send(batch));
-        !matches!(sent, Some(Err(TrySendError::Full(_))))
+        match self.sender.as_ref().map(|sender| sender.try_send(batch)) {
+            Some(Err(TrySendError::Full(batch))) => {
+                let lines = count_lines(&batch.lines);
+                LOST.fetch_add(lines, Relaxed);
+                lines
+            }
+            _ => 0,
+        }
     }
 
     /// Hands over what is left; the writer ends when all have done so.
@@ -67,7 +75,8 @@ impl Clone for Lines {
 pub struct Writer(std::thread::JoinHandle<()>);
 
 impl Writer {
-    /// Starts the thread. Lines go to standard error, which `logto` may have pointed elsewhere.
+    /// Starts the thread. Lines go to standard error, which `logto` may have pointed elsewhere, or
+    /// to the log's process.
     ///
     /// # Errors
     /// The kernel's, when no thread can be started.
@@ -85,6 +94,7 @@ impl Writer {
 }
 
 fn write_batches(receiver: &Receiver<Batch>) {
+    let mut own_way = process::requests();
     let mut lines = Vec::new();
     while let Ok(batch) = receiver.recv() {
         lines.clear();
@@ -94,8 +104,10 @@ fn write_batches(receiver: &Receiver<Batch>) {
         {
             take(more, &mut lines);
         }
-        // A full disk loses lines, not the server.
-        let _ = io::stderr().lock().write_all(&lines);
+        match &mut own_way {
+            Some(pipe) => write_whole_lines(pipe, &lines),
+            None => put(&lines),
+        }
     }
 }
 
@@ -110,11 +122,20 @@ fn take(batch: Batch, lines: &mut Vec<u8>) {
     }
 }
 
-/// Points standard output and standard error at a file (uWSGI: `logto`).
-///
-/// # Errors
-/// The kernel's (no such directory, no permission).
-pub fn redirect_to(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
-    crate::sys::replace_output(&file)
+/// Writes lines into a pipe that another server process may write to at the same time: so many
+/// bytes go in as one (PIPE_BUF).
+fn write_whole_lines(pipe: &mut File, mut lines: &[u8]) {
+    while !lines.is_empty() {
+        let most = &lines[..lines.len().min(4096)];
+        let end = memchr::memrchr(b'\n', most).or_else(|| memchr::memchr(b'\n', lines));
+        let (first, rest) = lines.split_at(end.map_or(lines.len(), |at| at + 1));
+        if pipe.write_all(first).is_err() {
+            LOST.fetch_add(count_lines(lines), Relaxed);
+            return;
+        }
+        lines = rest;
+    }
+    if LOST.load(Relaxed) > 0 {
+        put(b"");
+    }
 }

@@ -31,6 +31,14 @@ impl Master {
         }
     }
 
+    /// Has log files reopened or rotated.
+    pub(super) fn change_log(&self, change: log::Change) {
+        match &self.made.log {
+            Some(log) => log.order(change),
+            None => log::line(format_args!("the log is no file: there is nothing to reopen")),
+        }
+    }
+
     /// uWSGI's MasterFIFO.
     pub(super) fn command(&mut self, command: u8) {
         match command {
@@ -45,10 +53,12 @@ impl Master {
             }
             b's' => self.order(&Order::Status),
             b'P' => self.made.pidfile.renew(),
+            b'l' => self.change_log(log::Change::Reopen),
+            b'L' => self.change_log(log::Change::Rotate),
             b'\n' | b'\r' | b' ' => {}
             other => log::line(format_args!(
                 "master-fifo: unknown command '{}' (r reload, q stop, Q stop at once, s status, \
-                 P pidfiles)",
+                 P pidfiles, l reopen the log, L rotate it)",
                 other.escape_ascii()
             )),
         }

@@ -94,7 +94,7 @@ pub fn daemonize(options: &Options) -> Result<Daemon, StartError> {
         sys::Fork::Child => {
             drop(here);
             sys::new_session();
-            redirect(path)?;
+            redirect(path, options)?;
             if let Ok(null) = File::open("/dev/null") {
                 sys::replace_input(&null);
             }
@@ -156,10 +156,10 @@ pub fn settle(options: &mut Options) -> Result<(), StartError> {
     privileges(options)
 }
 
-/// Environment variables, umask and the log file.
+/// Environment variables, umask and the form of the log's lines.
 ///
 /// # Errors
-/// A log file that cannot be opened.
+/// None yet.
 pub fn environment(options: &Options) -> Result<(), StartError> {
     for name in &options.unenv {
         sys::unset_env(name);
@@ -176,8 +176,33 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
     if let Some(mask) = options.umask {
         sys::umask(mask);
     }
-    if let Some(path) = &options.logto {
-        redirect(path)?;
+    log::set_style(options);
+    Ok(())
+}
+
+/// Sends the log to its file, if it has one.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn open_log(options: &Options) -> Result<(), StartError> {
+    match &options.logto {
+        Some(path) => redirect(path, options),
+        None => Ok(()),
+    }
+}
+
+/// Empties the log files, if that is wanted.
+///
+/// # Errors
+/// A file cannot be opened.
+pub fn truncate_log(options: &Options) -> Result<(), StartError> {
+    let files = [&options.logto, &options.logto2, &options.daemonize, &options.daemonize2];
+    for path in files.into_iter().flatten().filter(|_| options.logs.truncate) {
+        if path.exists() {
+            File::options().write(true).truncate(true).open(path).map_err(|error| {
+                StartError::new(format!("log-truncate {}: {error}", shown(path)))
+            })?;
+        }
     }
     Ok(())
 }
@@ -208,8 +233,9 @@ fn from_files(directory: &Path) -> Result<(), StartError> {
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn redirect(path: &Path) -> Result<(), StartError> {
-    log::redirect_to(path)
+pub fn redirect(path: &Path, options: &Options) -> Result<(), StartError> {
+    log::open_file(path, options)
+        .and_then(|file| sys::replace_output(&file))
         .map_err(|error| StartError::new(format!("logto {}: {error}", shown(path))))
 }
 

@@ -15,6 +15,7 @@ mod fifo;
 mod heard;
 mod hooks;
 mod identity;
+mod made;
 mod notify;
 mod origin;
 mod reload;
@@ -28,6 +29,7 @@ use children::{Child, Phase};
 use cron::Crontab;
 use daemons::Daemons;
 use fifo::Fifo;
+use made::Made;
 use notify::Notify;
 use origin::Origin;
 use touch::Touches;
@@ -92,27 +94,30 @@ pub fn run(
         return Master::resume(options, origin, role, before);
     }
     hooks::run(&options, Moment::Asap)?;
+    identity::truncate_log(&options)?;
     let daemon = identity::daemonize(&options)?;
-    identity::banner();
     identity::environment(&options)?;
+    identity::open_log(&options)?;
+    let log = log::Process::start(&options).map_err(StartError::new)?;
     let has_master = options.master || std::process::id() == 1;
-    identity::title(&options, if has_master { "master" } else { "server" });
-    let mut pidfile = identity::Pidfiles::default();
-    pidfile.write(options.pidfile.as_deref())?;
-    pidfile.write_safely(options.safe_pidfile.as_deref())?;
-    identity::change_directory(&options)?;
-    hooks::run(&options, Moment::PreJail)?;
-    hooks::run(&options, Moment::InJail)?;
-    let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;
-    let mut made = Made { listeners, pidfile, options };
+    let pidfile = identity::Pidfiles::default();
+    let mut made = Made { listeners: Vec::new(), pidfile, options, log };
+    identity::banner();
+    identity::title(&made.options, if has_master { "master" } else { "server" });
+    made.pidfile.write(made.options.pidfile.as_deref())?;
+    made.pidfile.write_safely(made.options.safe_pidfile.as_deref())?;
+    identity::change_directory(&made.options)?;
+    hooks::run(&made.options, Moment::PreJail)?;
+    hooks::run(&made.options, Moment::InJail)?;
+    made.listeners = listen::bind(&made.options, (role.shards)(&made.options), &mut old)?;
     hooks::run(&made.options, Moment::AsRoot)?;
     identity::limits(&made.options)?;
     identity::privileges(&made.options)?;
     hooks::run(&made.options, Moment::AsUser)?;
     made.pidfile.write(made.options.pidfile2.as_deref())?;
     made.pidfile.write_safely(made.options.safe_pidfile2.as_deref())?;
-    if let Some(path) = &made.options.logto2 {
-        identity::redirect(path)?;
+    if let Some(path) = made.options.logto2.as_ref().filter(|_| made.log.is_none()) {
+        identity::redirect(path, &made.options)?;
     }
     let stats = Stats::bind(&made.options)?;
     let notify = Notify::from_env(&origin.env);
@@ -130,36 +135,6 @@ pub fn run(
     master.spawn()?;
     let code = master.life()?;
     master.made.end(code)
-}
-
-/// What the process has made in the file system, removed if it does not start.
-struct Made {
-    options: Options,
-    listeners: Vec<Listener>,
-    pidfile: identity::Pidfiles,
-}
-
-impl Made {
-    /// Ends the process.
-    fn end(&mut self, code: i32) -> ! {
-        if let Err(error) = hooks::run(&self.options, Moment::AtExit) {
-            log::line(format_args!("{error}"));
-        }
-        if self.options.vacuum {
-            listen::vacuum(&self.listeners);
-            self.pidfile.remove();
-        }
-        log::line(format_args!("goodbye to uwring."));
-        // No destructor may run while threads of interpreters exist.
-        sys::exit_now(code)
-    }
-}
-
-impl Drop for Made {
-    /// Removes the sockets of a server that did not start.
-    fn drop(&mut self) {
-        listen::vacuum(&self.listeners);
-    }
 }
 
 /// The master's state.
@@ -247,6 +222,9 @@ impl Master {
             }
             for command in fifo::commands(&mut self.fifos) {
                 self.command(command);
+            }
+            for change in self.touches.log_changes() {
+                self.change_log(change);
             }
             if let Some(path) = self.touches.touched() {
                 log::line(format_args!("*** {} has been touched... reload ***", path.display()));
@@ -403,6 +381,9 @@ impl Master {
     fn bury(&mut self) -> Result<Option<i32>, StartError> {
         // All children of ours, and as PID 1 those that others left behind.
         while let Some((pid, how)) = sys::reap() {
+            if let Some(log) = &mut self.made.log {
+                log.bury(pid);
+            }
             let Some(index) = self.children.iter().position(|child| child.pid == pid) else {
                 if self.daemons.bury(pid, how) == Some(true) {
                     self.stop(0);

@@ -53,6 +53,11 @@ impl Master {
         for text in &options.prints {
             log::line(format_args!("{text}"));
         }
+        let is_moved = options.logto != self.made.options.logto;
+        if self.made.log.is_none() && (is_moved || options.logs.reopen) {
+            identity::open_log(&options)?;
+        }
+        log::Process::renew(&mut self.made.log, &options).map_err(StartError::new)?;
         identity::environment(&options)?;
         identity::title(&options, "master");
         identity::change_directory(&options)?;

@@ -12,6 +12,7 @@ use crate::options::{Deed, Moment, Options};
 pub struct Touches {
     files: Vec<(PathBuf, Option<Seen>)>,
     deeds: Vec<(PathBuf, Deed, Option<Seen>)>,
+    logs: Vec<(PathBuf, log::Change, Option<Seen>)>,
     looked: Instant,
 }
 
@@ -35,7 +36,29 @@ impl Touches {
         });
         let deeds = options.touch_deeds.iter();
         let deeds = deeds.map(|(path, deed)| (path.clone(), deed.clone(), look(path))).collect();
-        Touches { files: files.collect(), deeds, looked: Instant::now() }
+        let watch = |paths: &[PathBuf], change| -> Vec<_> {
+            paths.iter().map(|path| (path.clone(), change, look(path))).collect()
+        };
+        let mut logs = watch(&options.logs.touch_reopen, log::Change::Reopen);
+        logs.extend(watch(&options.logs.touch_rotate, log::Change::Rotate));
+        Touches { files: files.collect(), deeds, logs, looked: Instant::now() }
+    }
+
+    /// What log files are to undergo because of a file that was touched. To be asked before
+    /// `touched`, which looks once a second.
+    pub fn log_changes(&mut self) -> Vec<log::Change> {
+        let mut changes = Vec::new();
+        if self.looked.elapsed() < EVERY {
+            return changes;
+        }
+        for (path, change, seen) in &mut self.logs {
+            let now = look(path);
+            if seen.is_some() && now.is_some() && *seen != now {
+                changes.push(*change);
+            }
+            *seen = now;
+        }
+        changes
     }
 
     /// A file that was touched since the last look. As in uWSGI, one that appears or goes is told

@@ -119,6 +119,8 @@ impl Master {
     ) -> Result<i32, StartError> {
         identity::banner();
         identity::environment(&options)?;
+        identity::open_log(&options)?;
+        let log = log::Process::start(&options).map_err(StartError::new)?;
         identity::title(&options, "master");
         identity::change_directory(&options)?;
         let mut old = before.listeners;
@@ -130,7 +132,7 @@ impl Master {
         };
         let pidfile = identity::Pidfiles::resumed(before.pidfiles);
         let notify = Notify::from_env(&origin.env);
-        let made = Made { options, listeners, pidfile };
+        let made = Made { options, listeners, pidfile, log };
         let daemon = identity::Daemon::default();
         let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
         (master.children, master.isolate, master.has_served) =
@@ -199,10 +201,16 @@ impl Master {
         // Signals that come meanwhile wait for the new binary's handlers: the mask stays.
         self.daemons.part();
         let before = sys::hold_signals();
+        if let Some(log) = &self.made.log {
+            log.detach();
+        }
         fds.iter().for_each(|&fd| sys::inherit_on_exec(fd));
         let error = sys::exec(path, &self.origin.args, &env);
         fds.iter().for_each(|&fd| sys::close_on_exec(fd));
         sys::restore_signals(&before);
+        if let Some(log) = &self.made.log {
+            log.attach_again();
+        }
         StartError::new(format!("{shown}: {error}"))
     }
 

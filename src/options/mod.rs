@@ -15,6 +15,7 @@ mod include;
 mod ini;
 mod json;
 mod life;
+mod logging;
 mod logic;
 mod magic;
 mod pages;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
 pub use http::{Buffers, Http};
 pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment};
+pub use logging::{Encoder, Encoding, Engine, Logger, Logs, Route};
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
 pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
@@ -284,6 +286,8 @@ pub struct Options {
     pub log_micros: bool,
     /// Add rss and vsz to each request line.
     pub memory_report: bool,
+    /// Where lines go and how.
+    pub logs: Logs,
 
     // Files and stats
     pub files: Files,
@@ -462,6 +466,7 @@ impl Default for Options {
             log_micros: false,
             memory_report: false,
             files: Files::default(),
+            logs: Logs::default(),
             stats: None,
             stats_http: false,
             stats_minified: false,

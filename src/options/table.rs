@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use super::Options;
 use super::files::{self, By, Compressed, Since};
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
+use super::logging::{self, Encoder, Engine, Logger, Route};
 use super::recycling::Algorithm;
 use super::signal;
 use super::value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec, Value, Wrong};
@@ -332,6 +333,24 @@ fn wsgi_file(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
         options.callable = callable;
     }
     Ok(())
+}
+
+/// uWSGI: a file, or the address that datagrams go to.
+fn logto(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
+    if logging::is_udp(value.text()?) {
+        return log_socket(options, value);
+    }
+    Ok(options.logto = Some(value.path()?))
+}
+
+fn log_socket(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
+    let engine = Engine::Socket(logging::address(value.text()?)?);
+    Ok(options.logs.loggers.push(Logger::plain(engine)))
+}
+
+fn log_syslog(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
+    let identity = value.text.filter(|text| *text != "true").unwrap_or("");
+    Ok(options.logs.loggers.push(Logger::plain(logging::syslog(identity)?)))
 }
 
 fn log_date(value: Value<'_>) -> String {
@@ -2305,12 +2324,21 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["touch-logreopen", "touch-logrotate"],
+        names: &["touch-logreopen"],
         takes: Takes::Path,
         section: Section::Life,
-        status: Status::Later,
         with_master: true,
-        help: "Reopen logs when this file is touched.",
+        help: "Reopen log files when this file is touched.",
+        set: |options, value| Ok(options.logs.touch_reopen.push(value.path()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["touch-logrotate"],
+        takes: Takes::Path,
+        section: Section::Life,
+        with_master: true,
+        help: "Rename log files and begin new ones when this file is touched.",
+        set: |options, value| Ok(options.logs.touch_rotate.push(value.path()?)),
         ..ROW
     },
     Opt {
@@ -2778,18 +2806,24 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["log-sendfile", "log-ioerror"],
-        takes: Takes::Count,
+        names: &["log-sendfile"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Log such requests even so.",
+        help: "Log requests answered by sendfile even so.",
+        set: |options, value| Ok(options.logs.sendfile = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["log-ioerror"],
+        section: Section::Logging,
+        help: "Log requests that met an I/O error even so.",
+        set: |options, value| Ok(options.logs.io_error = value.flag()),
         ..ROW
     },
     Opt {
         names: &["memory-report"],
         short: Some('m'),
         section: Section::Logging,
-        status: Status::Later,
+        status: Status::Adapted("The figures are at most a second old."),
         help: "Add the memory in use to each request's line.",
         set: |options, value| Ok(options.memory_report = value.flag()),
         ..ROW
@@ -2798,8 +2832,8 @@ pub static TABLE: &[Opt] = &[
         names: &["logto"],
         takes: Takes::Path,
         section: Section::Logging,
-        help: "Log to this file.",
-        set: |options, value| Ok(options.logto = Some(value.path()?)),
+        help: "Log to this file, or UDP address.",
+        set: |options, value| logto(options, value),
         ..ROW
     },
     Opt {
@@ -2814,7 +2848,9 @@ pub static TABLE: &[Opt] = &[
         names: &["log-format", "logformat"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
+        status: Status::Adapted(
+            "Values are escaped, as in JSON where the format is JSON; see docs/logging.md.",
+        ),
         help: "Write requests' lines in this format.",
         set: |options, value| Ok(options.log_format = Some(value.string()?)),
         ..ROW
@@ -2823,15 +2859,13 @@ pub static TABLE: &[Opt] = &[
         names: &["log-date", "logdate"],
         takes: Takes::MaybeText,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Put the date, by this strftime format, before lines.",
+        help: "Put the date, by this strftime format, before lines of the server.",
         set: |options, value| Ok(options.log_date = Some(log_date(value))),
         ..ROW
     },
     Opt {
         names: &["log-x-forwarded-for"],
         section: Section::Logging,
-        status: Status::Later,
         help: "Log X-Forwarded-For instead of the peer's address.",
         set: |options, value| Ok(options.log_x_forwarded_for = value.flag()),
         ..ROW
@@ -2839,7 +2873,6 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["log-micros"],
         section: Section::Logging,
-        status: Status::Later,
         help: "Log times in microseconds.",
         set: |options, value| Ok(options.log_micros = value.flag()),
         ..ROW
@@ -2847,26 +2880,32 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["logformat-strftime", "log-format-strftime"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Expand strftime's letters in the format.",
+        help: "Write %(ftime) in the form of log-date.",
+        set: |options, value| Ok(options.logs.format_strftime = value.flag()),
         ..ROW
     },
     Opt {
         names: &["logger"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
+        status: Status::Adapted(
+            "file, stdio, fd, syslog, rsyslog, systemd, socket, pipe; a message is one line.",
+        ),
         with_master: true,
         help: "Log to this target: [name ]engine:argument.",
+        set: |options, value| Ok(options.logs.loggers.push(Logger::new(value.text()?)?)),
         ..ROW
     },
     Opt {
         names: &["req-logger", "logger-req"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
+        status: Status::Adapted(
+            "file, stdio, fd, syslog, rsyslog, systemd, socket, pipe; a message is one line.",
+        ),
         with_master: true,
         help: "Log requests to this target: [name ]engine:argument.",
+        set: |options, value| Ok(options.logs.request_loggers.push(Logger::new(value.text()?)?)),
         ..ROW
     },
     Opt {
@@ -2892,118 +2931,172 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["log-encoder", "log-req-encoder"],
+        names: &["log-encoder"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Write lines in this encoding.",
+        status: Status::Adapted(
+            "format, json, prefix, suffix, nl; lines of files always end with a line feed.",
+        ),
+        with_master: true,
+        help: "Change lines: encoder[:logger] argument.",
+        set: |options, value| Ok(options.logs.encoders.push(Encoder::new(value.text()?)?)),
         ..ROW
     },
     Opt {
-        names: &["log-route", "log-req-route"],
+        names: &["log-req-encoder"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Send lines that match to a target.",
+        status: Status::Adapted(
+            "format, json, prefix, suffix, nl; lines of files always end with a line feed.",
+        ),
+        with_master: true,
+        help: "Change requests' lines: encoder[:logger] argument.",
+        set: |options, value| Ok(options.logs.request_encoders.push(Encoder::new(value.text()?)?)),
         ..ROW
     },
     Opt {
-        names: &["log-drain", "log-filter"],
+        names: &["log-route"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Drop, or keep, lines that match.",
+        status: Status::Adapted(
+            "Patterns are those of Rust's regex: no look-around, no back-references.",
+        ),
+        with_master: true,
+        help: "Send lines that match to the logger of this name.",
+        set: |options, value| Ok(options.logs.routes.push(Route::new(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-req-route"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Adapted(
+            "Patterns are those of Rust's regex: no look-around, no back-references.",
+        ),
+        with_master: true,
+        help: "Send requests' lines that match to the request logger of this name.",
+        set: |options, value| Ok(options.logs.request_routes.push(Route::new(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-drain"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Adapted(
+            "Patterns are those of Rust's regex: no look-around, no back-references.",
+        ),
+        with_master: true,
+        help: "Drop lines that match.",
+        set: |options, value| Ok(options.logs.drains.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-filter"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Adapted(
+            "Patterns are those of Rust's regex: no look-around, no back-references.",
+        ),
+        with_master: true,
+        help: "Drop lines that match none of these.",
+        set: |options, value| Ok(options.logs.filters.push(value.string()?)),
         ..ROW
     },
     Opt {
         names: &["log-maxsize"],
         takes: Takes::Bytes,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Rotate the log at this size.",
+        with_master: true,
+        help: "Rename the log file at this size and begin a new one.",
+        set: |options, value| Ok(options.logs.max_size = Some(value.bytes()?)),
         ..ROW
     },
     Opt {
         names: &["log-backupname"],
         takes: Takes::Path,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Rotate the log to this name.",
+        help: "Rename the log file to this name.",
+        set: |options, value| Ok(options.logs.backup = Some(value.path()?)),
         ..ROW
     },
     Opt {
         names: &["log-reopen"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Reopen the log at reload.",
+        with_master: true,
+        help: "Reopen the log file at a reload.",
+        set: |options, value| Ok(options.logs.reopen = value.flag()),
         ..ROW
     },
     Opt {
         names: &["log-truncate"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Empty the log at start.",
+        help: "Empty the log file at the start.",
+        set: |options, value| Ok(options.logs.truncate = value.flag()),
         ..ROW
     },
     Opt {
         names: &["logfile-chown"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Give the log to the server's user.",
+        help: "Give log files to the server's user.",
+        set: |options, value| Ok(options.logs.chown = value.flag()),
         ..ROW
     },
     Opt {
         names: &["logfile-chmod"],
         takes: Takes::Octal,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Give the log this mode.",
+        help: "Give log files this mode.",
+        set: |options, value| Ok(options.logs.chmod = Some(value.octal()?)),
         ..ROW
     },
     Opt {
         names: &["log-syslog"],
         takes: Takes::MaybeText,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Log to syslog.",
+        with_master: true,
+        help: "Log to syslog, with this identity.",
+        set: |options, value| log_syslog(options, value),
         ..ROW
     },
     Opt {
         names: &["log-socket", "rsyslog"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Log to this address.",
+        with_master: true,
+        help: "Send lines to this address as datagrams.",
+        set: |options, value| log_socket(options, value),
         ..ROW
     },
     Opt {
         names: &["log-prefix"],
         takes: Takes::MaybeText,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Put this before lines.",
+        help: "Put this text before lines of the server.",
+        set: |options, value| {
+            Ok(options.logs.prefix = Some(value.text.unwrap_or("uWSGI").to_owned()))
+        },
         ..ROW
     },
     Opt {
         names: &["skip-zero"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Write no lines for requests without a body.",
+        status: Status::Ignored("Descriptor 0 is a socket only where a service manager says so."),
+        help: "Do not look whether descriptor 0 is a socket.",
         ..ROW
     },
     Opt {
         names: &["rsyslog-packet-size"],
-        takes: Takes::Text,
+        takes: Takes::Bytes,
         section: Section::Logging,
-        status: Status::Later,
-        help: "Tune rsyslog.",
+        help: "Send packets of at most this many bytes to rsyslog.",
+        set: |options, value| Ok(options.logs.packet_bytes = Some(value.at_least_one()?)),
         ..ROW
     },
     Opt {
         names: &["rsyslog-split-messages"],
         section: Section::Logging,
-        status: Status::Later,
-        help: "Tune rsyslog.",
+        help: "Send a long line to rsyslog as several packets.",
+        set: |options, value| Ok(options.logs.split_packets = value.flag()),
         ..ROW
     },
     Opt {

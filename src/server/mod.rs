@@ -38,7 +38,7 @@ use crate::isolation::{Embedding, Memory, Spawner, decide};
 use crate::listen::Listener;
 use crate::log::{self, Writer};
 use crate::options::{Io, Isolation, Options, Protocol};
-use crate::shard::{self, Door, Driver, Limits, Listening, Logging, Setup, Timeouts};
+use crate::shard::{self, Door, Driver, Limits, Listening, Setup, Timeouts};
 use crate::shared::link::{News, Tie};
 use crate::shared::{Board, Mailbox};
 use crate::stats::Stats;
@@ -314,6 +314,7 @@ fn start_shards(
     let count = plan.board.shards();
     let files = Rules::new(options).map(Arc::new);
     Rules::mappings(options).for_each(|line| log::line(format_args!("{line}")));
+    let logging = prepare::logging(options);
     let mut shards = Vec::with_capacity(count);
     for index in 0..count {
         let (mailbox, done) = (Mailbox::default(), Mailbox::default());
@@ -332,11 +333,7 @@ fn start_shards(
             amendment: Arc::clone(&plan.amendment),
             post_buffering: options.post_buffering.filter(|&limit| limit > 0),
             files: files.clone(),
-            logging: Logging {
-                all: !options.disable_logging,
-                status_4xx: options.log_4xx,
-                status_5xx: options.log_5xx,
-            },
+            logging: logging.clone(),
             lines: lines.clone(),
             mailbox: Mailbox::clone(&mailbox),
             legacies: Mailbox::clone(&legacies),

@@ -9,6 +9,7 @@ use crate::log;
 use crate::options::{Options, Setting, UWSGI_VERSION};
 use crate::python::Config;
 use crate::response::Amendment;
+use crate::shard::Logging;
 use crate::shared::link::Tie;
 use crate::shared::{Board, worker};
 use crate::stats::{SocketFacts, Source};
@@ -99,6 +100,31 @@ pub fn plan(
         file_wrapper: !options.wsgi_disable_file_wrapper,
         gc: options.gc,
     }
+}
+
+/// Which requests get a line, and of which form.
+pub fn logging(options: &Options) -> Logging {
+    let mut logging = Logging {
+        all: !options.disable_logging,
+        some: false,
+        status_4xx: options.log_4xx,
+        status_5xx: options.log_5xx,
+        slow_us: options.log_slow.filter(|&ms| ms > 0).map(|ms| ms.saturating_mul(1000)),
+        zero: options.log_zero,
+        big: options.log_big.filter(|&bytes| bytes > 0),
+        sendfile: options.logs.sendfile,
+        broken: options.logs.io_error,
+        forwarded_for: options.log_x_forwarded_for,
+        form: log::Form::new(options),
+    };
+    logging.some = logging.status_4xx
+        || logging.status_5xx
+        || logging.slow_us.is_some()
+        || logging.zero
+        || logging.big.is_some()
+        || logging.sendfile
+        || logging.broken;
+    logging
 }
 
 /// What the stats tell of.

@@ -232,7 +232,10 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         let respond = pin!(sending.respond());
         together(&news, receive, respond).await
     };
-    let Ok(sent) = sent else { return Next::Close };
+    let Ok(sent) = sent else {
+        request_log::write_broken(&shard, request, &connection.peer, held.ticket(), arrived_us);
+        return Next::Close;
+    };
     shard.row.bump(place::TX, sent.head_bytes + sent.body_bytes);
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
     held.is_sent = !sent.is_cut;

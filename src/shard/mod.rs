@@ -50,7 +50,7 @@ pub use crate::proto::Limits;
 
 use crate::files::{Files, Rules};
 use crate::handoff::{Handoff, Queue, Ticket};
-use crate::log::{Clock, Lines};
+use crate::log::{Clock, Form, Lines};
 use crate::request::Request;
 use crate::response::Amendment;
 use crate::response::Date;
@@ -70,12 +70,26 @@ pub struct Timeouts {
     pub write_s: u64,
 }
 
-/// Which requests get a line.
-#[derive(Debug, Clone, Copy, Default)]
+/// Which requests get a line, and of which form.
+#[derive(Debug, Clone, Default)]
 pub struct Logging {
     pub all: bool,
+    /// Some requests get a line though not all do.
+    pub some: bool,
     pub status_4xx: bool,
     pub status_5xx: bool,
+    /// Those that took at least so many microseconds.
+    pub slow_us: Option<u64>,
+    /// Those without a body.
+    pub zero: bool,
+    /// Those with a body of at least so many bytes.
+    pub big: Option<u64>,
+    pub sendfile: bool,
+    /// Those that could not be sent to their end.
+    pub broken: bool,
+    /// Tell X-Forwarded-For as the peer's address.
+    pub forwarded_for: bool,
+    pub form: Arc<Form>,
 }
 
 /// What the control thread tells a shard.
@@ -162,6 +176,7 @@ pub struct Shard {
     ended: Signal,
     lines: RefCell<Lines>,
     clock: RefCell<Clock>,
+    memories: RefCell<request_log::Memories>,
     date: RefCell<Date>,
     /// Parsed heads and buffers that wait for the next use.
     requests: RefCell<Vec<Request>>,
@@ -220,6 +235,7 @@ async fn serve(setup: Setup) {
         ended: Signal::default(),
         lines: RefCell::new(setup.lines),
         clock: RefCell::default(),
+        memories: RefCell::default(),
         date: RefCell::default(),
         requests: RefCell::default(),
         buffers: RefCell::default(),

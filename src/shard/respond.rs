@@ -37,6 +37,8 @@ pub(super) struct Sent {
     pub(super) is_file: bool,
     /// It ended early, and nothing in its framing tells the client.
     pub(super) is_cut: bool,
+    /// The connection broke.
+    pub(super) is_broken: bool,
     /// When the last byte was sent, if that was not just now.
     pub(super) ended_us: Option<u64>,
 }

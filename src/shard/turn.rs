@@ -26,8 +26,9 @@ pub(super) async fn turns(shard: Rc<Shard>) {
         }
         shard.deliver(&news);
         news.clear();
-        if !shard.lines.borrow_mut().flush() {
-            shard.row.bump(place::LOG_DROPPED, 1);
+        let dropped = shard.lines.borrow_mut().flush();
+        if dropped > 0 {
+            shard.row.bump(place::LOG_DROPPED, dropped);
         }
     }
 }
