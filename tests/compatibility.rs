@@ -16,7 +16,8 @@ pub struct Uwsgi {
 }
 
 impl Uwsgi {
-    fn start(more: &[&str]) -> Option<Uwsgi> {
+    /// Serves all fixture apps; None if uWSGI is waived.
+    pub fn start(more: &[&str]) -> Option<Uwsgi> {
         Uwsgi::serve("all_by_path", more)
     }
 

@@ -31,6 +31,8 @@ mod isolation;
 mod isolation_auto;
 mod keepalive;
 mod load;
+mod log_targets;
+mod logging;
 mod master;
 mod mounts;
 mod nginx;

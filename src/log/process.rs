@@ -21,8 +21,9 @@ use crate::sys::{self, Fork};
 const PIPE_BYTES: usize = 1 << 20;
 /// A line without an end is cut here.
 const LINE_BYTES_MAX: usize = 64 * 1024;
-/// How long the end waits for targets.
-const END: Duration = Duration::from_secs(3);
+/// How long the end waits for targets that take lines slowly, and how long the master waits for it.
+const END: Duration = Duration::from_secs(2);
+const FINISH_MS: i32 = 6000;
 
 /// Where requests' lines go, if not where all others go.
 static REQUESTS: AtomicI32 = AtomicI32::new(-1);
@@ -209,7 +210,7 @@ impl Process {
         let Process { pid, control, .. } = self;
         let _ = sys::send_with_fd(control.as_fd(), &[FINISH], None);
         let mut ended = Vec::new();
-        sys::poll_readable(&[control.as_raw_fd()], END.as_millis() as i32 + 1000, &mut ended);
+        sys::poll_readable(&[control.as_raw_fd()], FINISH_MS, &mut ended);
         if ended != [true] {
             sys::kill(pid, libc::SIGKILL);
         }

@@ -315,6 +315,10 @@ impl Program {
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5));
         }
+        if matches!(child.try_wait(), Ok(None)) {
+            // It does not read, so it would not notice.
+            sys::kill(-(child.id() as i32), libc::SIGTERM);
+        }
     }
 }
 
