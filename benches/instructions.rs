@@ -12,6 +12,8 @@
 mod encode;
 #[path = "handoff.rs"]
 mod handoff;
+#[path = "log.rs"]
+mod log;
 #[path = "parse.rs"]
 mod parse;
 #[path = "python.rs"]
@@ -19,10 +21,11 @@ mod python;
 
 type Pieces = fn(&mut dyn FnMut(&str, &mut dyn FnMut()));
 
-const FILES: [(&str, Pieces); 4] = [
+const FILES: [(&str, Pieces); 5] = [
     ("parse", parse::pieces),
     ("encode", encode::pieces),
     ("handoff", handoff::pieces),
+    ("log", log::pieces),
     ("python", python::pieces),
 ];
 
