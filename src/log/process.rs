@@ -429,12 +429,10 @@ fn end(readers: &mut [Reader; 2], desks: &mut [Desk; 2], buffer: &mut [u8]) -> !
     let until = Instant::now() + END;
     for (reader, desk) in readers.iter_mut().zip(desks.iter_mut()) {
         loop {
-            let before = reader.begun.len();
             reader.read(desk, buffer);
             let mut ready = Vec::new();
             sys::poll_readable(&[reader.fd], 0, &mut ready);
-            let is_idle = ready != [true] || reader.has_ended || reader.begun.len() == before;
-            if is_idle || Instant::now() > until {
+            if ready != [true] || reader.has_ended || Instant::now() > until {
                 break;
             }
         }

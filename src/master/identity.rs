@@ -151,16 +151,13 @@ fn is_server(name: &str) -> bool {
 /// A directory that cannot be entered; a user that cannot be.
 pub fn settle(options: &mut Options) -> Result<(), StartError> {
     (options.logto, options.logto2) = (None, None);
-    environment(options)?;
+    environment(options);
     change_directory(options)?;
     privileges(options)
 }
 
 /// Environment variables, umask and the form of the log's lines.
-///
-/// # Errors
-/// None yet.
-pub fn environment(options: &Options) -> Result<(), StartError> {
+pub fn environment(options: &Options) {
     for name in &options.unenv {
         sys::unset_env(name);
     }
@@ -177,7 +174,6 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
         sys::umask(mask);
     }
     log::set_style(options);
-    Ok(())
 }
 
 /// Sends the log to its file, if it has one.

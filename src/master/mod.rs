@@ -96,14 +96,14 @@ pub fn run(
     hooks::run(&options, Moment::Asap)?;
     identity::truncate_log(&options)?;
     let daemon = identity::daemonize(&options)?;
-    identity::environment(&options)?;
+    identity::environment(&options);
     identity::open_log(&options)?;
-    let log = log::Process::start(&options).map_err(StartError::new)?;
     let has_master = options.master || std::process::id() == 1;
+    identity::title(&options, if has_master { "master" } else { "server" });
+    let log = log::Process::start(&options).map_err(StartError::new)?;
     let pidfile = identity::Pidfiles::default();
     let mut made = Made { listeners: Vec::new(), pidfile, options, log };
     identity::banner();
-    identity::title(&made.options, if has_master { "master" } else { "server" });
     made.pidfile.write(made.options.pidfile.as_deref())?;
     made.pidfile.write_safely(made.options.safe_pidfile.as_deref())?;
     identity::change_directory(&made.options)?;

@@ -118,10 +118,10 @@ impl Master {
         before: Resumed,
     ) -> Result<i32, StartError> {
         identity::banner();
-        identity::environment(&options)?;
+        identity::environment(&options);
         identity::open_log(&options)?;
-        let log = log::Process::start(&options).map_err(StartError::new)?;
         identity::title(&options, "master");
+        let log = log::Process::start(&options).map_err(StartError::new)?;
         identity::change_directory(&options)?;
         let mut old = before.listeners;
         let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;
