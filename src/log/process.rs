@@ -285,7 +285,8 @@ fn open(options: &Options, stderr: RawFd) -> Result<[Desk; 2], String> {
         let user = options.uid.as_deref().and_then(sys::user_id).map(|(user, _)| user);
         let group = options.gid.as_deref().and_then(sys::group_id);
         let (user, group) = (user.filter(|&u| u != own_user), group.filter(|&g| g != own_group));
-        sys::drop_privileges(user, group).map_err(|error| format!("the log's process: {error}"))
+        sys::drop_privileges(user, group, group.map(|_| &[][..]))
+            .map_err(|error| format!("the log's process: {error}"))
     };
     if late.is_some() {
         user()?;

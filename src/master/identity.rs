@@ -151,13 +151,13 @@ fn is_server(name: &str) -> bool {
 /// A directory that cannot be entered; a user that cannot be.
 pub fn settle(options: &mut Options) -> Result<(), StartError> {
     (options.logto, options.logto2) = (None, None);
-    environment(options);
+    environment(options)?;
     change_directory(options)?;
     privileges(options)
 }
 
 /// Environment variables, umask and the form of the log's lines.
-pub fn environment(options: &Options) {
+pub fn environment(options: &Options) -> Result<(), StartError> {
     for name in &options.unenv {
         sys::unset_env(name);
     }
@@ -174,6 +174,7 @@ pub fn environment(options: &Options) {
         sys::umask(mask);
     }
     log::set_style(options);
+    Ok(())
 }
 
 /// Sends the log to its file, if it has one.

@@ -96,7 +96,7 @@ pub fn run(
     hooks::run(&options, Moment::Asap)?;
     identity::truncate_log(&options)?;
     let daemon = identity::daemonize(&options)?;
-    identity::environment(&options);
+    identity::environment(&options)?;
     identity::open_log(&options)?;
     let has_master = options.master || std::process::id() == 1;
     identity::title(&options, if has_master { "master" } else { "server" });

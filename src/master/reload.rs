@@ -58,7 +58,7 @@ impl Master {
             identity::open_log(&options)?;
         }
         log::Process::renew(&mut self.made.log, &options).map_err(StartError::new)?;
-        identity::environment(&options);
+        identity::environment(&options)?;
         identity::title(&options, "master");
         identity::change_directory(&options)?;
         hooks::run(&options, Moment::PreApp)?;

@@ -118,7 +118,7 @@ impl Master {
         before: Resumed,
     ) -> Result<i32, StartError> {
         identity::banner();
-        identity::environment(&options);
+        identity::environment(&options)?;
         identity::open_log(&options)?;
         identity::title(&options, "master");
         let log = log::Process::start(&options).map_err(StartError::new)?;

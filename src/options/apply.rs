@@ -11,7 +11,6 @@ use crate::error::StartError;
 pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     let settings = std::mem::take(&mut options.settings);
     let mut unknown = Vec::new();
-    let mut later = Vec::new();
     let shared = shared(&settings);
     for setting in &settings {
         let Some((name, opt)) = table::find(&setting.name) else {
@@ -20,9 +19,6 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
         };
         let value = Value { text: address(setting, opt, &shared) };
         refuse(setting, opt)?;
-        if opt.status == Status::Later && !is_off(opt, value) {
-            later.push(format!("{name} ({})", setting.origin));
-        }
         if let Status::Absent(why) = opt.status
             && !is_off(opt, value)
         {
@@ -33,9 +29,6 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     }
     options.master |= settings.iter().any(wants_master) || !options.hooks.is_empty();
     unknown_keys(&unknown, &declared(&settings), options)?;
-    if !later.is_empty() {
-        options.warnings.push(format!("known, without effect yet: {}", later.join(", ")));
-    }
     for cron in &mut options.crons {
         cron.harakiri = cron.harakiri.or(options.cron_harakiri);
     }

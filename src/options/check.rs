@@ -24,8 +24,6 @@ pub enum Verdict {
     Ignored,
     /// What it asks for is not here; serving goes on without it, with a warning.
     Absent,
-    /// It is read, and has no effect yet.
-    Later,
     /// A variable of the author's own.
     Variable,
     /// It is honoured, and does not mean what it seems to.
@@ -192,9 +190,6 @@ fn judge(
         Status::Adapted(why) => (Verdict::Adapted, why.to_owned()),
         Status::Ignored(why) => (Verdict::Ignored, why.to_owned()),
         Status::Absent(why) if !apply::is_off(opt, value) => (Verdict::Absent, why.to_owned()),
-        Status::Later if !apply::is_off(opt, value) => {
-            (Verdict::Later, "known, without effect yet".to_owned())
-        }
         _ => (Verdict::Honoured, String::new()),
     }
 }
@@ -227,7 +222,6 @@ impl Report {
             Verdict::Adapted,
             Verdict::Ignored,
             Verdict::Absent,
-            Verdict::Later,
             Verdict::Variable,
             Verdict::Suspicious,
             Verdict::Refused,

@@ -57,8 +57,8 @@ pub fn help() -> String {
     push(
         &mut out,
         format_args!(
-            "\n{count} more of uWSGI's options are known, without effect here or not yet: \
-             see docs/options.md.\n"
+            "\n{count} more of uWSGI's options are known, without effect here: see \
+             docs/options.md.\n"
         ),
     );
     out
@@ -81,7 +81,6 @@ fn search(word: &str) -> String {
                 Status::Ignored(why) => format!("ignored: {why}"),
                 Status::Refused(why) => format!("refused: {why}"),
                 Status::Absent(why) => format!("left out, with a warning: {why}"),
-                Status::Later => "without effect yet".to_owned(),
                 Status::Same | Status::Own | Status::Hidden => continue,
             };
             push(&mut out, format_args!("  * {}: {note}\n", opt.names.join(", ")));

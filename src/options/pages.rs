@@ -36,10 +36,9 @@ fn options() -> String {
          prefix that fits one option alone), a key of an ini file (`processes = 4` below\n\
          `[uwsgi]`) and an environment variable (`UWSGI_PROCESSES=4`). Compared with uWSGI's\n\
          option of that name it is *same*, *adapted*, *ignored* (it changes nothing, and that\n\
-         does no harm), *absent* (it is left out with a warning, and serving goes on), *later*\n\
-         (it is read, and has no effect yet), *refused* (it stops the start and says why) or\n\
-         uwring's *own*. [compatibility.md](compatibility.md) has the counts and the\n\
-         differences alone.\n",
+         does no harm), *absent* (it is left out with a warning, and serving goes on),\n\
+         *refused* (it stops the start and says why) or uwring's *own*.\n\
+         [compatibility.md](compatibility.md) has the counts and the differences alone.\n",
     );
     for section in Section::ALL {
         push(&mut out, format_args!("\n## {}\n\n", section.title()));
@@ -54,7 +53,6 @@ fn options() -> String {
                 Status::Own => "own".to_owned(),
                 Status::Ignored(why) => format!("ignored: {why}"),
                 Status::Absent(why) => format!("absent: {why}"),
-                Status::Later => "later".to_owned(),
                 Status::Refused(why) => format!("refused: {why}"),
                 Status::Hidden => continue,
             };
@@ -81,7 +79,6 @@ fn kind(status: Status) -> Option<&'static str> {
         Status::Own => "own",
         Status::Ignored(_) => "ignored",
         Status::Absent(_) => "absent",
-        Status::Later => "later",
         Status::Refused(_) => "refused",
         Status::Hidden => return None,
     })
@@ -101,7 +98,6 @@ fn compatibility() -> String {
         ("adapted", "it is honoured with the difference below"),
         ("ignored", "it changes nothing, and serving goes on correctly without it"),
         ("absent", "it is left out with a warning, and serving goes on correctly without it"),
-        ("later", "it is read and checked; a warning says that it has no effect yet"),
         ("refused", "it stops the start and says what to do instead"),
         ("own", "uWSGI has no such option"),
     ] {
@@ -114,7 +110,6 @@ fn compatibility() -> String {
         ("Refused, and what to do instead", "refused"),
         ("Left out with a warning", "absent"),
         ("Ignored without harm", "ignored"),
-        ("Without effect yet", "later"),
     ] {
         let found: Vec<_> = TABLE.iter().filter(|opt| kind(opt.status) == Some(wanted)).collect();
         if found.is_empty() {

@@ -96,8 +96,6 @@ pub enum Status {
     Ignored(&'static str),
     /// What it asks for is not here, serving goes on without it, and a warning says so.
     Absent(&'static str),
-    /// It is read, and a warning says that it has no effect yet.
-    Later,
     /// It stops the start with this reason.
     Refused(&'static str),
 }
