@@ -409,7 +409,10 @@ fn what_cannot_be_opened_ends_the_start() {
         (&["--logger", "redislog:a:1"], "the engine redislog is not supported"),
         (&["--log-encoder", "gzip"], "the encoder gzip is not supported"),
         (&["--logger", "a stdio", "--log-route", "b x"], "there is no logger \"b\""),
-        (&["--logger", "a stdio", "--log-route", "a ("], "uwring: log-route (: regex parse error"),
+        (
+            &["--logger", "a stdio", "--log-route", "a ("],
+            "log-route: \"(\" is no regular expression",
+        ),
         (&["--chdir", "/no/such", "--logger", "file:/dev/null"], "uwring: chdir /no/such: No such"),
     ];
     for (more, wanted) in cases {

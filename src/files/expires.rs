@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use regex::bytes::Regex;
-
-use crate::options::{By, Expires, Since};
+use crate::options::{By, Expires, Pattern, Since};
 
 /// A rule that can be asked.
 pub(super) struct Expiry {
@@ -15,7 +13,7 @@ pub(super) struct Expiry {
 
 enum Test {
     Type(String),
-    Matches(By, Regex),
+    Matches(By, Pattern),
     /// A pattern that cannot be compiled was refused when it was read.
     Never,
 }
@@ -30,7 +28,7 @@ pub(super) struct Subject<'s> {
 
 impl Expiry {
     pub(super) fn new(rule: &Expires) -> Expiry {
-        let test = match (rule.by, Regex::new(&rule.pattern)) {
+        let test = match (rule.by, Pattern::new(&rule.pattern)) {
             (By::Type, _) => Test::Type(rule.pattern.clone()),
             (by, Ok(regex)) => Test::Matches(by, regex),
             (_, Err(_)) => Test::Never,
@@ -42,9 +40,9 @@ impl Expiry {
         use std::os::unix::ffi::OsStrExt;
         match &self.test {
             Test::Type(kind) => subject.kind == Some(kind),
-            Test::Matches(By::Uri, regex) => regex.is_match(subject.uri),
-            Test::Matches(By::PathInfo, regex) => regex.is_match(subject.path_info),
-            Test::Matches(_, regex) => regex.is_match(subject.file.as_os_str().as_bytes()),
+            Test::Matches(By::Uri, regex) => regex.fits(subject.uri),
+            Test::Matches(By::PathInfo, regex) => regex.fits(subject.path_info),
+            Test::Matches(_, regex) => regex.fits(subject.file.as_os_str().as_bytes()),
             Test::Never => false,
         }
     }

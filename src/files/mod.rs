@@ -2,7 +2,7 @@
 //! conditions, ranges, types, and a cache of what was found.
 //! What it does not: it knows no socket, no Python; it reads files only in `Search::run`.
 //! Who may call it: shard; server, to make the rules.
-//! What it may import: request, options, httpdate, mime_guess, regex, rustix.
+//! What it may import: request, options, httpdate, mime_guess, rustix.
 //!
 //! A shard asks `Files::wanted`, which compares prefixes and touches no disk. What is wanted comes
 //! from the cache or from a `Search`, which a helper thread runs. `Files::answer` writes the head.

@@ -3,9 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use regex::bytes::Regex;
-
-use crate::options::Compressed;
+use crate::options::{Compressed, Pattern};
 
 /// How a sibling is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +77,7 @@ pub(super) struct Siblings(Vec<Test>);
 
 enum Test {
     All,
-    Matching(Regex),
+    Matching(Pattern),
     /// The beginnings, as written and with links resolved.
     Below(PathBuf, PathBuf),
     Ending(String),
@@ -91,7 +89,7 @@ impl Siblings {
         let test = |rule: &Compressed| {
             Some(match rule {
                 Compressed::All => Test::All,
-                Compressed::Matching(pattern) => Test::Matching(Regex::new(pattern).ok()?),
+                Compressed::Matching(pattern) => Test::Matching(Pattern::new(pattern).ok()?),
                 Compressed::Below(path) => {
                     let written = here.join(path);
                     let real = std::fs::canonicalize(&written).unwrap_or_else(|_| written.clone());
@@ -112,7 +110,7 @@ impl Siblings {
         let bytes = file.as_os_str().as_bytes();
         self.0.iter().any(|test| match test {
             Test::All => true,
-            Test::Matching(regex) => regex.is_match(bytes),
+            Test::Matching(regex) => regex.fits(bytes),
             // uWSGI: the beginning of the text, which need not be a whole directory.
             Test::Below(written, real) => [written, real]
                 .into_iter()

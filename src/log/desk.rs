@@ -4,19 +4,17 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use regex::bytes::{Regex, RegexSet};
-
 use super::encoder::Chain;
 use super::file::{Rules, Sheet};
 use super::target::Target;
-use crate::options::{Encoder, Logger, Options, Route};
+use crate::options::{Encoder, Logger, Options, Pattern, Route};
 
 /// All lines of the server and the app, or all lines of requests.
 pub(super) struct Desk {
-    drains: RegexSet,
-    filters: RegexSet,
+    drains: Vec<Pattern>,
+    filters: Vec<Pattern>,
     /// Patterns and the loggers (by index) that lines go to.
-    routes: Vec<(Regex, Vec<usize>)>,
+    routes: Vec<(Pattern, Vec<usize>)>,
     loggers: Vec<Desked>,
     encoded: Vec<u8>,
 }
@@ -70,8 +68,8 @@ impl Desk {
         }
         let mut routes = Vec::new();
         for route in wanted.routes {
-            let pattern = Regex::new(&route.pattern)
-                .map_err(|error| format!("log-route {}: {error}", route.pattern))?;
+            let pattern =
+                Pattern::new(&route.pattern).map_err(|error| format!("log-route: {error}"))?;
             let is_meant = |logger: &Logger| logger.name.as_ref() == Some(&route.logger);
             let meant: Vec<_> =
                 wanted.loggers.iter().enumerate().filter(|(_, l)| is_meant(l)).collect();
@@ -81,7 +79,9 @@ impl Desk {
             routes.push((pattern, meant.into_iter().map(|(index, _)| index).collect()));
         }
         let set = |option: &str, patterns: &[String]| {
-            RegexSet::new(patterns).map_err(|error| format!("{option}: {error}"))
+            let patterns: Result<Vec<_>, _> =
+                patterns.iter().map(|pattern| Pattern::new(pattern)).collect();
+            patterns.map_err(|error| format!("{option}: {error}"))
         };
         Ok(Desk {
             drains: set("log-drain", wanted.drains)?,
@@ -94,12 +94,13 @@ impl Desk {
 
     /// Takes a line, without its line feed.
     pub(super) fn take(&mut self, line: &[u8]) {
-        if self.drains.is_match(line) || !self.filters.is_empty() && !self.filters.is_match(line) {
+        let any_fits = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.fits(line));
+        if any_fits(&self.drains) || !self.filters.is_empty() && !any_fits(&self.filters) {
             return;
         }
         let mut is_routed = false;
         for (pattern, meant) in &self.routes {
-            if pattern.is_match(line) {
+            if pattern.fits(line) {
                 is_routed = true;
                 for &index in meant {
                     self.loggers[index].take(line, &mut self.encoded);

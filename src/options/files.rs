@@ -137,8 +137,7 @@ mod tests {
         assert_eq!(read("^/a/ 315360000", By::Uri), Ok(("^/a/".to_owned(), 315_360_000)));
         assert_eq!(read("/* 31557600", By::File), Ok(("/*".to_owned(), 31_557_600)));
         assert_eq!(read("text/css=60", By::Type), Ok(("text/css".to_owned(), 60)));
-        for (text, by) in
-            [("60", By::Uri), ("/a", By::Uri), ("/a soon", By::Uri), ("(?=a) 1", By::Uri)]
+        for (text, by) in [("60", By::Uri), ("/a", By::Uri), ("/a soon", By::Uri), ("( 1", By::Uri)]
         {
             assert!(read(text, by).is_err(), "{text}");
         }

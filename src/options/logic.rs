@@ -193,9 +193,9 @@ fn holds(word: &str, text: &str, before: &[Setting], env: &Environment) -> Resul
         "if-dir" => yes_if(path.is_dir()),
         "if-hostname" => yes_if(super::magic::hostname().as_deref() == Some(text)),
         "if-hostname-match" => {
-            let pattern = regex::Regex::new(text)
-                .map_err(|error| format!("expected a regular expression: {error}"))?;
-            yes_if(super::magic::hostname().is_some_and(|name| pattern.is_match(&name)))
+            let pattern = super::Pattern::new(text)?;
+            let name = super::magic::hostname();
+            yes_if(name.is_some_and(|name| pattern.fits(name.as_bytes())))
         }
         // What a plugin of that name would do is built in.
         "if-plugin" => yes_if(is_built_in(text)),

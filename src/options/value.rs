@@ -168,14 +168,8 @@ impl<'a> Value<'a> {
     /// A regular expression that can be compiled.
     pub(super) fn regex(self) -> Result<String, Wrong> {
         let text = self.text()?;
-        match regex::bytes::Regex::new(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(error) => {
-                let why = error.to_string();
-                let why = why.lines().last().unwrap_or("").trim_start_matches("error: ");
-                Err(Wrong::Because(format!("\"{text}\" is no regular expression: {why}")))
-            }
-        }
+        super::Pattern::new(text).map_err(Wrong::Because)?;
+        Ok(text.to_owned())
     }
 
     pub(super) fn seconds(self) -> Result<u64, Wrong> {
