@@ -358,7 +358,6 @@ fn log_date(value: Value<'_>) -> String {
     }
 }
 
-const SYNTAX: &str = "The syntax is Rust's: no look-around, no back-references.";
 const SERVE_MODES: &str = "x-accel-redirect, nginx or x-sendfile";
 
 fn expires(options: &mut Options, value: Value<'_>, by: By, since: Since) -> Result<(), Wrong> {
@@ -2956,9 +2955,6 @@ pub static TABLE: &[Opt] = &[
         names: &["log-route"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Adapted(
-            "Patterns are those of Rust's regex: no look-around, no back-references.",
-        ),
         with_master: true,
         help: "Send lines that match to the logger of this name.",
         set: |options, value| Ok(options.logs.routes.push(Route::new(value.text()?)?)),
@@ -2968,9 +2964,6 @@ pub static TABLE: &[Opt] = &[
         names: &["log-req-route"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Adapted(
-            "Patterns are those of Rust's regex: no look-around, no back-references.",
-        ),
         with_master: true,
         help: "Send requests' lines that match to the request logger of this name.",
         set: |options, value| Ok(options.logs.request_routes.push(Route::new(value.text()?)?)),
@@ -2980,9 +2973,6 @@ pub static TABLE: &[Opt] = &[
         names: &["log-drain"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Adapted(
-            "Patterns are those of Rust's regex: no look-around, no back-references.",
-        ),
         with_master: true,
         help: "Drop lines that match.",
         set: |options, value| Ok(options.logs.drains.push(value.string()?)),
@@ -2992,9 +2982,6 @@ pub static TABLE: &[Opt] = &[
         names: &["log-filter"],
         takes: Takes::Text,
         section: Section::Logging,
-        status: Status::Adapted(
-            "Patterns are those of Rust's regex: no look-around, no back-references.",
-        ),
         with_master: true,
         help: "Drop lines that match none of these.",
         set: |options, value| Ok(options.logs.filters.push(value.string()?)),
@@ -3199,7 +3186,6 @@ pub static TABLE: &[Opt] = &[
         names: &["static-expires"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Adapted(SYNTAX),
         help: "Set Expires for files whose path matches: REGEX SECONDS.",
         set: |options, value| expires(options, value, By::File, Since::Now),
         ..ROW
@@ -3208,7 +3194,6 @@ pub static TABLE: &[Opt] = &[
         names: &["static-expires-mtime"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Adapted(SYNTAX),
         help: "As static-expires, counted from the file's change: REGEX SECONDS.",
         set: |options, value| expires(options, value, By::File, Since::Change),
         ..ROW
@@ -3217,7 +3202,6 @@ pub static TABLE: &[Opt] = &[
         names: &["static-expires-uri"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Adapted(SYNTAX),
         help: "Set Expires for requests whose target matches: REGEX SECONDS.",
         set: |options, value| expires(options, value, By::Uri, Since::Now),
         ..ROW
@@ -3226,7 +3210,6 @@ pub static TABLE: &[Opt] = &[
         names: &["static-expires-uri-mtime"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Adapted(SYNTAX),
         help: "As static-expires-uri, counted from the file's change: REGEX SECONDS.",
         set: |options, value| expires(options, value, By::Uri, Since::Change),
         ..ROW
@@ -3235,7 +3218,6 @@ pub static TABLE: &[Opt] = &[
         names: &["static-expires-path-info"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Adapted(SYNTAX),
         help: "Set Expires for requests whose path matches: REGEX SECONDS.",
         set: |options, value| expires(options, value, By::PathInfo, Since::Now),
         ..ROW
@@ -3244,7 +3226,6 @@ pub static TABLE: &[Opt] = &[
         names: &["static-expires-path-info-mtime"],
         takes: Takes::Text,
         section: Section::Files,
-        status: Status::Adapted(SYNTAX),
         help: "As static-expires-path-info, counted from the file's change: REGEX SECONDS.",
         set: |options, value| expires(options, value, By::PathInfo, Since::Change),
         ..ROW
