@@ -60,14 +60,17 @@ fn the_path_chooses_the_app() {
         let sent = vars("GET", "/one/x", &[("SCRIPT_NAME", "/two")]);
         assert_eq!(packet::ask(&server, &packet(0, &sent)).text(), "one|/one|/x");
 
+        let mut bare = vars("GET", "/one/x", &[]);
+        bare.retain(|(name, _)| *name != "PATH_INFO");
+        assert_eq!(packet::ask(&server, &packet(0, &bare)).text(), "main||");
         let stats = server.stats();
         let apps = stats["workers"][0]["apps"].as_array().unwrap();
         let shown: Vec<_> = apps
             .iter()
             .map(|app| format!("{}{}={}", app["id"], app["mountpoint"], app["requests"]))
             .collect();
-        assert_eq!(shown.join(" "), r#"0""=3 1"/one"=6 2"/two"=2 3"/one/deep"=1 4"/made"=1"#);
-        assert_eq!(stats["workers"][0]["requests"], 13);
+        assert_eq!(shown.join(" "), r#"0""=4 1"/one"=6 2"/two"=2 3"/one/deep"=1 4"/made"=1"#);
+        assert_eq!(stats["workers"][0]["requests"], 14);
         let line = server.log.line("GET /made/x ");
         assert!(line.contains("|app: 4|req: 1/"), "{line}");
         assert_eq!(server.stop(libc::SIGTERM), 0);

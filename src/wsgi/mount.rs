@@ -41,11 +41,11 @@ impl Mounts {
     /// The app for a request, whose SCRIPT_NAME and PATH_INFO become what that app expects.
     pub fn choose(&self, py: Py<'_>, environ: &Dict<'_>) -> Option<usize> {
         if self.rule.manage_script_name {
-            let path = environ.get(self.path_info.get(py))?;
-            let path = path.as_latin1()?;
-            let Some(Match { app, len }) = longest(&self.points, path) else {
-                return self.default;
-            };
+            // A packet need not have one.
+            let path = environ.get(self.path_info.get(py));
+            let path = path.as_ref().and_then(|path| path.as_latin1());
+            let found = path.and_then(|path| Some((path, longest(&self.points, path)?)));
+            let Some((path, Match { app, len })) = found else { return self.default };
             environ.set(self.script_name.get(py), &py.latin1(&path[..len]));
             environ.set(self.path_info.get(py), &py.latin1(&path[len..]));
             return Some(app);

@@ -4,7 +4,7 @@
 def named(name):
     def application(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
-        told = [name, environ.get("SCRIPT_NAME", ""), environ["PATH_INFO"]]
+        told = [name, environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")]
         return ["|".join(told).encode("latin-1")]
 
     return application
