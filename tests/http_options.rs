@@ -129,11 +129,18 @@ fn a_reload_keeps_what_the_balancer_said() {
         client.send("PROXY TCP4 192.0.2.9 192.0.2.2 40003 80\r\n");
         assert_eq!(client.get("/describe").json()["environ"]["REMOTE_ADDR"], "192.0.2.9");
         let mut unsaid = server.connect();
+        let mut nobody = server.connect();
+        nobody.send("PROXY UNKNOWN\r\n");
+        assert_eq!(nobody.get("/describe").json()["environ"]["REMOTE_ADDR"], "127.0.0.1");
         server.signal(libc::SIGHUP);
         server.log.line("a successor serves");
         assert_eq!(client.get("/describe").json()["environ"]["REMOTE_ADDR"], "192.0.2.9");
         unsaid.send("PROXY TCP4 192.0.2.10 192.0.2.2 40003 80\r\n");
         assert_eq!(unsaid.get("/describe").json()["environ"]["REMOTE_ADDR"], "192.0.2.10");
+        // What was said once cannot be said anew, by a client behind the balancer.
+        nobody.send("PROXY TCP4 192.0.2.11 192.0.2.2 40003 80\r\n");
+        nobody.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(nobody.response().status, 400);
     });
 }
 

@@ -60,6 +60,9 @@ fn the_path_chooses_the_app() {
         let sent = vars("GET", "/one/x", &[("SCRIPT_NAME", "/two")]);
         assert_eq!(packet::ask(&server, &packet(0, &sent)).text(), "one|/one|/x");
 
+        let prefix = vars("GET", "/y", &[("SCRIPT_NAME", "/prefix")]);
+        assert_eq!(packet::ask(&server, &packet(0, &prefix)).text(), "main|/prefix|/y");
+
         let mut bare = vars("GET", "/one/x", &[]);
         bare.retain(|(name, _)| *name != "PATH_INFO");
         assert_eq!(packet::ask(&server, &packet(0, &bare)).text(), "main||");
@@ -69,8 +72,8 @@ fn the_path_chooses_the_app() {
             .iter()
             .map(|app| format!("{}{}={}", app["id"], app["mountpoint"], app["requests"]))
             .collect();
-        assert_eq!(shown.join(" "), r#"0""=4 1"/one"=6 2"/two"=2 3"/one/deep"=1 4"/made"=1"#);
-        assert_eq!(stats["workers"][0]["requests"], 14);
+        assert_eq!(shown.join(" "), r#"0""=5 1"/one"=6 2"/two"=2 3"/one/deep"=1 4"/made"=1"#);
+        assert_eq!(stats["workers"][0]["requests"], 15);
         let line = server.log.line("GET /made/x ");
         assert!(line.contains("|app: 4|req: 1/"), "{line}");
         assert_eq!(server.stop(libc::SIGTERM), 0);

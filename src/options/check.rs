@@ -129,7 +129,9 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
             finding.note = format!("unknown option, and strict is on{}", meant(&finding.name));
         }
     }
-    if options.sockets.is_empty() {
+    let is_command =
+        |value: &Option<String>| value.as_ref().is_some_and(|v| v.contains("@(exec://"));
+    if options.sockets.is_empty() && !report.findings.iter().any(|f| is_command(&f.value)) {
         report.errors.push(
             "nothing to listen on: give --http-socket, --http or --socket an address".to_owned(),
         );

@@ -197,7 +197,13 @@ fn from_options(
     let mut steps = 0;
     while let Some(open) = out[from..].find("%(").map(|at| from + at) {
         from = open + 2;
-        let Some(close) = closing(&out[from..]).map(|at| from + at) else { continue };
+        let Some(close) = closing(&out[from..]).map(|at| from + at) else {
+            steps += 1;
+            if steps > STEPS_MAX {
+                break;
+            }
+            continue;
+        };
         let inner = &out[from..close];
         let terms: Vec<_> = inner.split(' ').filter(|term| !term.is_empty()).collect();
         let value = match terms.as_slice() {
@@ -206,7 +212,7 @@ fn from_options(
                 if inner.contains('(') {
                     missing.push(format!("%({inner}): parentheses do not nest"));
                 }
-                Some(calculate(terms, known))
+                Some(calculate(terms, known)?)
             }
         };
         let Some(value) = value else { continue };
@@ -247,7 +253,7 @@ enum Operator {
 
 /// uWSGI: from left to right, no precedence, whole numbers; texts that no operator stands between
 /// are joined.
-fn calculate(terms: &[&str], known: &Known<'_>) -> String {
+fn calculate(terms: &[&str], known: &Known<'_>) -> Result<String, String> {
     let mut total = String::new();
     let mut operator = Operator::Join;
     for term in terms {
@@ -269,12 +275,15 @@ fn calculate(terms: &[&str], known: &Known<'_>) -> String {
                 let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
                 // uWSGI: a word that is neither a number nor known is nothing.
                 let text = if is_number { text } else { known.value(text).unwrap_or("") };
+                if total.len() + text.len() > VALUE_BYTES_MAX {
+                    return Err(too_long());
+                }
                 total = applied(operator, &total, text);
                 Operator::Join
             }
         };
     }
-    total
+    Ok(total)
 }
 
 fn applied(operator: Operator, left: &str, right: &str) -> String {

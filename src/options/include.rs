@@ -16,6 +16,8 @@ use crate::error::StartError;
 const FILE_BYTES_MAX: u64 = 32 << 20;
 /// Settings of all sources together.
 const SETTINGS_MAX: usize = 1_000_000;
+/// Names and values of all sources together.
+const BYTES_MAX: usize = 128 << 20;
 /// Files within files.
 const DEPTH_MAX: usize = 64;
 /// A file that names another one twice, which names another one twice ...
@@ -108,7 +110,7 @@ pub(super) fn push(setting: Setting, read: &mut Read<'_>) -> Result<(), StartErr
     }
     let Some(block) = read.block.take() else { return append(setting, read) };
     // uWSGI: what a file says that is named within a block is not of the block.
-    for setting in block.settings(setting) {
+    for setting in block.settings(setting)? {
         append(setting, read)?;
     }
     read.block = Some(block);
@@ -125,6 +127,13 @@ pub(super) fn end_block(read: &mut Read<'_>) {
 }
 
 fn append(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
+    let bytes = setting.value.as_ref().map_or(0, String::len);
+    read.bytes += bytes + setting.name.len();
+    if bytes > ini::LINE_BYTES_MAX || read.bytes > BYTES_MAX {
+        let Setting { name, origin, .. } = &setting;
+        let why = format!("a value of {bytes} bytes, {} in all so far", read.bytes);
+        return Err(StartError::new(format!("{origin}: {name}: {why}")));
+    }
     if read.settings.len() >= SETTINGS_MAX {
         let origin = &setting.origin;
         return Err(StartError::new(format!("{origin}: more than {SETTINGS_MAX} settings")));

@@ -1,5 +1,6 @@
 //! JSON: an object of sections, each an object of options; an array is an option several times.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -35,7 +36,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 /// The entries of one section; all sections of that name count.
 pub(super) fn content(text: &str, section: &str) -> Result<Content, Malformed> {
     let text = text.trim_start_matches('\u{feff}');
-    let lines = Lines { text };
+    let lines = Lines { text, last: Cell::new((0, 1)) };
     let sections = lines.members(text, "expected an object of sections")?;
     let mut content = Content::default();
     for (_, options) in sections.iter().filter(|(name, _)| name == section) {
@@ -76,14 +77,23 @@ fn plain(json: &str) -> Option<Option<String>> {
 /// Knows the lines of parts of a text.
 struct Lines<'a> {
     text: &'a str,
+    /// The last place that was asked for, and its line: most are asked for in their order.
+    last: Cell<(usize, usize)>,
 }
 
 impl<'a> Lines<'a> {
     /// The line of a part of the text, counted from 1.
     fn of(&self, part: &str) -> usize {
         let bytes = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
-        let before = &self.text.as_bytes()[..bytes.min(self.text.len())];
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        let bytes = bytes.min(self.text.len());
+        let (from, line) = match self.last.get() {
+            (from, line) if from <= bytes => (from, line),
+            _ => (0, 1),
+        };
+        let between = &self.text.as_bytes()[from..bytes];
+        let line = line + between.iter().filter(|byte| **byte == b'\n').count();
+        self.last.set((bytes, line));
+        line
     }
 
     fn members(

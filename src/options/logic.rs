@@ -16,6 +16,8 @@ const ENDS: [&str; 5] = ["end", "endif", "endfor", "end-if", "end-for"];
 
 /// More rounds than this are a mistake.
 const ROUNDS_MAX: usize = 100_000;
+/// All that one line of a loop stands for.
+const BYTES_MAX: usize = 16 << 20;
 
 /// What is done with the settings up to the next end word.
 #[derive(Debug)]
@@ -40,17 +42,30 @@ pub(super) fn is_end(name: &str) -> bool {
 
 impl Block {
     /// The settings that one setting within the block stands for.
-    pub(super) fn settings(&self, setting: Setting) -> Vec<Setting> {
+    ///
+    /// # Errors
+    /// They are longer than all that is read may be.
+    pub(super) fn settings(&self, setting: Setting) -> Result<Vec<Setting>, StartError> {
+        let text = setting.value.as_deref().unwrap_or("");
+        let places = text.matches("%(_)").count();
         let with = |value: &str| Setting {
             value: setting.value.as_ref().map(|text| text.replace("%(_)", value)),
             ..setting.clone()
         };
-        match &self.does {
-            Does::Skip => Vec::new(),
-            Does::Keep(None) => vec![setting],
-            Does::Keep(Some(value)) => vec![with(value)],
-            Does::Repeat(values) => values.iter().map(|value| with(value)).collect(),
+        let values = match &self.does {
+            Does::Skip => return Ok(Vec::new()),
+            Does::Keep(None) => return Ok(vec![setting]),
+            Does::Keep(Some(value)) => std::slice::from_ref(value),
+            Does::Repeat(values) => values.as_slice(),
+        };
+        let each = text.len() + setting.name.len();
+        let bytes: usize = values.iter().map(|value| each + places * value.len()).sum();
+        if bytes > BYTES_MAX {
+            let Setting { name, origin, .. } = &setting;
+            let why = format!("all its rounds are longer than {} MiB", BYTES_MAX >> 20);
+            return Err(StartError::new(format!("{origin}: {name}: {why}")));
         }
+        Ok(values.iter().map(|value| with(value)).collect())
     }
 }
 
@@ -65,7 +80,9 @@ pub(super) fn open(
 ) -> Result<Option<Block>, StartError> {
     let text = setting.value.as_deref().unwrap_or("");
     let asks_files = ["for-glob", "for-readline"].contains(&setting.name.as_str());
-    let does = match looped(&setting.name, text).filter(|_| !asks_files || world != World::Closed) {
+    let may_look = !asks_files || world != World::Closed;
+    let values = if may_look { looped(&setting.name, text) } else { Some(Ok(Vec::new())) };
+    let does = match values {
         Some(Ok(values)) => Does::Repeat(values),
         Some(Err(why)) => {
             let Setting { name, origin, .. } = setting;
@@ -293,6 +310,22 @@ mod tests {
         ] {
             assert_eq!(read(body).expect_err(body), message);
         }
+    }
+
+    #[test]
+    fn a_loop_has_a_limit_for_its_lines_too() {
+        let body = format!("for-times = 100000\nx = {}\nendfor", "a".repeat(1000));
+        let message = "app.ini:3: x: all its rounds are longer than 16 MiB";
+        assert_eq!(read(&body).expect_err(message), message);
+        let body = format!("for = {}\nx = {}\nendfor", "a".repeat(50_000), "%(_)".repeat(50_000));
+        assert_eq!(read(&body).expect_err(message), message);
+    }
+
+    #[test]
+    fn a_text_that_is_only_looked_at_opens_no_file() {
+        let text = "[uwsgi]\nfor-readline = /dev/zero\nx = 1\nendfor\nfor-glob = /*\ny = 1\nend\n";
+        let report = super::super::check::check_text(text, "app.ini");
+        assert!(report.findings.iter().all(|found| found.name != "x" && found.name != "y"));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub(super) struct Read<'a> {
     pub(super) open: Vec<(PathBuf, String)>,
     /// All files so far.
     pub(super) files: usize,
+    /// Bytes of names and values so far.
+    pub(super) bytes: usize,
     /// The condition or loop that goes on.
     pub(super) block: Option<Block>,
     /// Files that are read last.
@@ -80,6 +82,7 @@ impl Read<'_> {
             config_dir: None,
             open: Vec::new(),
             files: 0,
+            bytes: 0,
             block: None,
             inherited: Vec::new(),
         }

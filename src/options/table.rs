@@ -907,7 +907,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["enable-proxy-protocol", "http-enable-proxy-protocol"],
         section: Section::Sockets,
-        status: Status::Adapted("Version 2 is read too."),
+        status: Status::Adapted("Version 2 is read too; SERVER_PORT stays the listener's."),
         help: "Read the PROXY protocol's first line of a connection.",
         set: |options, value| Ok(options.http.proxy_protocol = value.flag()),
         ..ROW

@@ -10,7 +10,15 @@ pub(super) fn content(text: &str, section: &str) -> Result<Content, Malformed> {
     let document = Document::parse(text).map_err(|error| {
         Malformed::new(error.pos().row as usize, format!("no XML: {}", without_place(&error)))
     })?;
-    let line = |node: Node<'_, '_>| document.text_pos_at(node.range().start).row as usize;
+    // Elements come in their order: each looks on from the one before.
+    let last = std::cell::Cell::new((0, 1));
+    let line = |node: Node<'_, '_>| {
+        let ((from, line), to) = (last.get(), node.range().start);
+        let between = text.as_bytes().get(from..to).unwrap_or_default();
+        let line = line + between.iter().filter(|byte| **byte == b'\n').count();
+        last.set((to, line));
+        line
+    };
     let sections: Vec<_> =
         document.descendants().filter(|node| node.tag_name().name() == "uwsgi").collect();
     let has_name = |node: &&Node<'_, '_>| node.attribute("id") == Some(section);

@@ -106,7 +106,8 @@ impl Pins {
     /// Pins a worker's threads. Threads that the app starts inherit it.
     pub fn pin_worker(&self, board: &Board, index: usize) {
         if let Some(each) = self.each.filter(|_| !self.all.is_empty()) {
-            let own = (0..each).map(|core| self.all[(index * each + core) % self.all.len()]);
+            let own = (0..each.min(self.all.len()))
+                .map(|core| self.all[(index * each.min(self.all.len()) + core) % self.all.len()]);
             self.bind(board, index, &own.collect::<Vec<_>>());
         }
         if let Some(core) = self.core_of_worker(index)

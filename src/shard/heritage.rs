@@ -106,6 +106,12 @@ impl<F: Future<Output = Received>> Connection<F> {
                     bytes.extend_from_slice(self.reader.bytes());
                     Some(bytes)
                 }
+                // Nobody may say it later.
+                Introduced::No if shard.proxy_protocol && self.is_http() => {
+                    let mut bytes = proxy::UNKNOWN.to_vec();
+                    bytes.extend_from_slice(self.reader.bytes());
+                    Some(bytes)
+                }
                 _ => None,
             };
             let bytes = introduced.as_ref().unwrap_or(self.reader.bytes());

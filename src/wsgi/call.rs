@@ -105,6 +105,7 @@ impl<'l> Local<'l> {
     /// Serves one request from its head to its last byte.
     pub fn run(&mut self, py: Py<'_>, call: Call, start: Instant) {
         crate::api::begin_logvars(call);
+        self.app = None;
         self.core.set(core::IN_REQUEST, 1);
         self.core.set(core::REQUEST_START, call.arrived_us() / 1_000_000);
         self.core.bump(core::REQUESTS, 1);

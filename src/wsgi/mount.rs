@@ -45,10 +45,11 @@ impl Mounts {
             let path = environ.get(self.path_info.get(py));
             let path = path.as_ref().and_then(|path| path.as_latin1());
             let found = path.and_then(|path| Some((path, longest(&self.points, path)?)));
-            let Some((path, Match { app, len })) = found else { return self.default };
-            environ.set(self.script_name.get(py), &py.latin1(&path[..len]));
-            environ.set(self.path_info.get(py), &py.latin1(&path[len..]));
-            return Some(app);
+            if let Some((path, Match { app, len })) = found {
+                environ.set(self.script_name.get(py), &py.latin1(&path[..len]));
+                environ.set(self.path_info.get(py), &py.latin1(&path[len..]));
+                return Some(app);
+            }
         }
         let named = |key: &Kept| {
             let name = environ.get(key.get(py))?;
@@ -71,10 +72,12 @@ fn default(points: &[Vec<u8>], rule: Rule) -> Option<usize> {
     points.iter().position(Vec::is_empty).or(first)
 }
 
-/// The longest mountpoint that the path begins with, up to its end or a `/`.
+/// The longest mountpoint that the path begins with, up to its end or a `/`. The app of everything
+/// leaves SCRIPT_NAME to the front server.
 fn longest(points: &[Vec<u8>], path: &[u8]) -> Option<Match> {
     let fits = |point: &&Vec<u8>| {
-        path.strip_prefix(point.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        let rest = path.strip_prefix(point.as_slice()).filter(|_| !point.is_empty());
+        rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
     };
     let len = points.iter().filter(fits).map(Vec::len).max()?;
     let app = points.iter().position(|point| point.len() == len && fits(&point))?;
@@ -94,11 +97,9 @@ mod tests {
         let mounted = points(&["", "/one", "/two/", "/one/deep"]);
         let found = |path: &str| longest(&mounted, path.as_bytes()).map(|found| found.app);
         for (path, app) in [
-            ("/", 0),
             ("/one", 1),
             ("/one/", 1),
             ("/one/x", 1),
-            ("/onex", 0),
             ("/one/deep/y", 3),
             ("/one/deeper", 1),
             ("/two", 2),
@@ -106,7 +107,9 @@ mod tests {
         ] {
             assert_eq!(found(path), Some(app), "{path}");
         }
-        assert_eq!(longest(&points(&["/one"]), b"/other"), None);
+        for path in ["/", "/onex", "/other", ""] {
+            assert_eq!(found(path), None, "{path}");
+        }
     }
 
     #[test]

@@ -446,7 +446,15 @@ impl Function for StartResponse {
         let strict = state.strict;
         let State { head, amendment, .. } = &mut *state;
         head.clear();
-        let framing = headers::write_head(status, fields, strict, amendment, head)?;
+        let framing = match headers::write_head(status, fields, strict, amendment, head) {
+            Ok(framing) => framing,
+            Err(error) => {
+                // Not half of one head with the framing of another.
+                state.head.clear();
+                state.started = false;
+                return Err(error);
+            }
+        };
         if state.head.len() > HEAD_BYTES_MAX {
             state.head.clear();
             let message = "the response's headers take more than 64 KiB";
