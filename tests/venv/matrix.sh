@@ -30,9 +30,9 @@ check() { # name expected-minor expected-prefix env... -- arguments...
     local name=$1 minor=$2 prefix=$3 env=() ; shift 3
     while [ "$1" != -- ]; do env+=("$1"); shift; done; shift
     local log=$work/server.log answer='' port='' pid
-    env "${env[@]}" timeout 30 "$@" --http-socket 127.0.0.1:0 -w app:app --chdir "$here" \
+    env "${env[@]}" timeout 60 "$@" --http-socket 127.0.0.1:0 -w app:app --chdir "$here" \
         >"$log" 2>&1 & pid=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         port=$(sed -n 's/^uwring is ready.* on 127.0.0.1:\([0-9]*\).*/\1/p' "$log")
         [ -n "$port" ] && break
         kill -0 $pid 2>/dev/null || break
@@ -43,7 +43,7 @@ check() { # name expected-minor expected-prefix env... -- arguments...
     if [ "$answer" = "$minor $(realpath "$prefix") True" ] || [ "$answer" = "$minor $prefix True" ]; then
         echo "ok      $name"
     else
-        echo "FAILED  $name: ${answer:-$(tail -n 1 "$log")}"; failed=1
+        echo "FAILED  $name: ${answer:-$(tail -n 5 "$log")} ($(wc -l <"$log") lines of log)"; failed=1
     fi
 }
 
