@@ -108,3 +108,23 @@ fn interpreters_all_stay() {
         assert_eq!(server.get("/").text(), "hello");
     });
 }
+
+#[test]
+fn no_worker_is_added_beyond_the_memory_for_all() {
+    for_each_process_mode(|mode| {
+        let more = ["--processes", "2", "--cheaper", "1", "--cheaper-overload", "1"];
+        let limits = ["--cheaper-rss-limit-soft", "1000000", "--stats", "127.0.0.1:0"];
+        let more = [&more[..], &limits].concat();
+        let server = Server::http(mode, "all_by_path", &more);
+        let directory = scratch();
+        let go = directory.path().join("go");
+        let mut slow = server.connect();
+        slow.send(format!("GET /waits?{} HTTP/1.1\r\nHost: a\r\n\r\n", go.display()));
+        server.log.line("waiting for");
+        // Three looks of cheaper, of which one would be enough.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        assert_eq!(status_of_workers(&server), ["busy", "cheap"]);
+        std::fs::write(&go, "").unwrap();
+        assert_eq!(slow.response().text(), "waited");
+    });
+}

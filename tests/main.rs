@@ -17,6 +17,7 @@ mod corpus;
 mod daemons;
 mod doctor;
 mod environ;
+mod fifo;
 mod files;
 mod frameworks;
 mod harakiri;

@@ -23,6 +23,8 @@ mod window;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 
 pub use call::{Call, Head, ResponseHead, flag};
 pub use direct::{App, OwnSend, OwnSent, SLOW_APP_US};
@@ -40,6 +42,8 @@ pub struct Handoff {
     pub region: &'static Region,
     bells: Vec<OwnedFd>,
     control: OwnedFd,
+    /// No worker is there, and the control thread is to hear of requests.
+    unattended: AtomicBool,
     /// For each shard, the two ends of the way that descriptors take out of worker processes.
     files: Vec<(OwnedFd, OwnedFd)>,
 }
@@ -71,7 +75,13 @@ impl Handoff {
             }
         }
         let control = sys::eventfd()?;
-        Ok(Box::leak(Box::new(Handoff { region, bells, control, files })))
+        Ok(Box::leak(Box::new(Handoff {
+            region,
+            bells,
+            control,
+            unattended: AtomicBool::new(false),
+            files,
+        })))
     }
 
     /// The descriptor that becomes readable when the shard has news and said that it sleeps.
@@ -103,6 +113,11 @@ impl Handoff {
         sys::eventfd_clear(self.bells[shard].as_fd());
     }
 
+    /// Says whether the control thread wants to hear of requests that no worker is there for.
+    pub fn set_unattended(&self, unattended: bool) {
+        self.unattended.store(unattended, SeqCst);
+    }
+
     /// The shard that a slot belongs to.
     fn shard_of(&self, slot: usize) -> usize {
         slot / self.region.geometry().slots_per_shard
@@ -130,7 +145,6 @@ impl Handoff {
 
     /// Sets the slot's news bit and wakes nobody.
     fn note(&self, slot: usize) {
-        use std::sync::atomic::Ordering::SeqCst;
         let control = self.region.control(self.shard_of(slot));
         let local = slot % self.region.geometry().slots_per_shard;
         control.news.0[local / 64].fetch_or(1 << (local % 64), SeqCst);
@@ -138,7 +152,6 @@ impl Handoff {
 
     /// Tells the slot's shard that there is news, and wakes it if it sleeps.
     fn notify(&self, slot: usize) {
-        use std::sync::atomic::Ordering::SeqCst;
         self.note(slot);
         let shard = self.shard_of(slot);
         let control = self.region.control(shard);
@@ -160,7 +173,6 @@ impl Handoff {
     }
 
     fn stop_place(&self, place: usize) {
-        use std::sync::atomic::Ordering::SeqCst;
         self.region.seats(place).stop.0.store(1, SeqCst);
         for _ in 0..self.region.geometry().threads {
             seat::wake_one(self.region, place);
@@ -169,7 +181,6 @@ impl Handoff {
 
     /// Makes a worker's place ready for an incarnation that begins; whoever sat there is dead.
     pub fn reset_worker(&self, worker: usize, incarnation: u32) {
-        use std::sync::atomic::Ordering::SeqCst;
         let place = self.region.place(worker, incarnation);
         for thread in 0..self.region.geometry().threads {
             self.region.chair(place, thread).current.store(0, SeqCst);

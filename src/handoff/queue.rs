@@ -126,6 +126,9 @@ impl Queue {
                 wanted -= 1;
             }
         }
+        if wanted > 0 && self.handoff.unattended.load(Relaxed) {
+            self.handoff.ring_control();
+        }
     }
 
     /// Whether requests wait in the ring that no worker has taken.

@@ -105,6 +105,7 @@ impl Spawner {
                     libc::SIGQUIT,
                     libc::SIGUSR1,
                     libc::SIGUSR2,
+                    libc::SIGTSTP,
                 ]);
                 live(embedding, plan, lazy, theirs)
             }

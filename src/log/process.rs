@@ -246,6 +246,7 @@ fn begin(
                 libc::SIGQUIT,
                 libc::SIGUSR1,
                 libc::SIGUSR2,
+                libc::SIGTSTP,
             ]);
             let [lines, requests, stderr, control] = fds;
             let answer = |text: &[u8]| sys::send_with_fd(theirs.as_fd(), text, None);

@@ -27,6 +27,7 @@ impl Master {
                 }
             }
             libc::SIGUSR1 | libc::SIGUSR2 => self.order(&Order::Status),
+            libc::SIGTSTP => self.order(&Order::Pause),
             _ => {}
         }
     }
@@ -52,12 +53,17 @@ impl Master {
                 self.quit();
             }
             b's' => self.order(&Order::Status),
+            b'p' => self.order(&Order::Pause),
+            b'+' => self.order(&Order::More),
+            b'-' => self.order(&Order::Less),
+            b'C' => self.order(&Order::Cheap),
             b'P' => self.made.pidfile.renew(),
             b'l' => self.change_log(log::Change::Reopen),
             b'L' => self.change_log(log::Change::Rotate),
             b'\n' | b'\r' | b' ' => {}
             other => log::line(format_args!(
                 "master-fifo: unknown command '{}' (r reload, q stop, Q stop at once, s status, \
+                 p pause and resume, + and - a worker more or less, C none until a request comes, \
                  P pidfiles, l reopen the log, L rotate it)",
                 other.escape_ascii()
             )),

@@ -57,13 +57,14 @@ pub struct Role {
 
 type Serve = fn(&Options, &[Listener], Option<Stats>, Option<Tie>) -> Result<i32, StartError>;
 
-const HEARD: [i32; 7] = [
+const HEARD: [i32; 8] = [
     libc::SIGTERM,
     libc::SIGINT,
     libc::SIGQUIT,
     libc::SIGHUP,
     libc::SIGUSR1,
     libc::SIGUSR2,
+    libc::SIGTSTP,
     libc::SIGCHLD,
 ];
 

@@ -36,6 +36,8 @@ pub struct OnException {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cheaper {
     pub algorithm: Algorithm,
+    /// No worker before the first request.
+    pub at_first: bool,
     /// Workers at the start.
     pub initial: Option<usize>,
     /// Workers that are started at a time.
@@ -52,6 +54,9 @@ pub struct Cheaper {
     /// `busyness`: waiting requests that start workers at once, and how many workers.
     pub backlog_alert: u64,
     pub backlog_step: usize,
+    /// Bytes of resident memory of all workers beyond which none is added, and one is ended.
+    pub rss_soft: Option<u64>,
+    pub rss_hard: Option<u64>,
     pub verbose: bool,
 }
 
@@ -68,6 +73,7 @@ impl Default for Cheaper {
     fn default() -> Cheaper {
         Cheaper {
             algorithm: Algorithm::Spare,
+            at_first: false,
             initial: None,
             step: 1,
             overload: 3,
@@ -77,6 +83,8 @@ impl Default for Cheaper {
             busyness_multiplier: 10,
             backlog_alert: 33,
             backlog_step: 1,
+            rss_soft: None,
+            rss_hard: None,
             verbose: false,
         }
     }

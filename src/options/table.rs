@@ -1171,26 +1171,37 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["cheaper-rss-limit-soft", "cheaper-rss-limit-hard"],
+        names: &["cheaper-rss-limit-soft"],
         takes: Takes::Bytes,
         section: Section::Workers,
-        status: Status::Absent("reload-on-rss replaces workers that grow."),
-        help: "Keep workers below this memory.",
+        status: Status::Adapted("Without memory shared with the server."),
+        help: "Add no worker while all of them together take this much memory.",
+        set: |options, value| Ok(options.cheap.rss_soft = Some(value.bytes()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-rss-limit-hard"],
+        takes: Takes::Bytes,
+        section: Section::Workers,
+        status: Status::Adapted("A worker ends between two requests, never within one."),
+        help: "End a worker while all of them together take this much memory.",
+        set: |options, value| Ok(options.cheap.rss_hard = Some(value.bytes()?)),
         ..ROW
     },
     Opt {
         names: &["cheap"],
         section: Section::Workers,
-        status: Status::Ignored("Workers start at once, and cost no CPU while nothing comes."),
+        status: Status::Adapted("In workers that are processes; interpreters start at once."),
         help: "Start workers at the first request.",
+        set: |options, value| Ok(options.cheap.at_first = value.flag()),
         ..ROW
     },
     Opt {
         names: &["idle"],
         takes: Takes::Seconds,
         section: Section::Workers,
-        status: Status::Adapted("Idle workers stay, and cost no CPU; die-on-idle ends the server."),
-        help: "The time of die-on-idle.",
+        status: Status::Adapted("Of worker processes; interpreters cost no process and stay."),
+        help: "Let all workers go when no request came for this long.",
         set: |options, value| Ok(options.idle = value.seconds()?),
         ..ROW
     },

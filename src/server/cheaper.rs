@@ -6,18 +6,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::processes::Processes;
+use super::processes::{PATIENCE, Processes};
 use super::workers::Workers;
 use crate::error::StartError;
 use crate::log;
 use crate::options::{self, Algorithm, Options};
 use crate::shared::worker;
+use crate::sys;
 use crate::wsgi::Plan;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// A cheaped worker is not killed for a request that it took in the last moment; harakiri is.
-const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Decides how many workers there are.
 pub struct Cheaper {
@@ -93,6 +92,7 @@ impl Cheaper {
         let Some(processes) = workers.processes() else { return };
         let load = self.load(processes, plan);
         let wish = self.tally.decide(&self.rules, self.minimum, load);
+        let wish = self.within_memory(wish, processes, plan);
         if self.rules.verbose && self.rules.algorithm == Algorithm::Busyness {
             log::line(format_args!(
                 "[busyness] {}% of the last second, {} workers, {} requests wait",
@@ -105,6 +105,18 @@ impl Cheaper {
             Wish::OneLess if load.active > self.minimum => end_one(processes, plan),
             Wish::OneLess => {}
         }
+    }
+
+    /// What is left of a wish when the workers' memory is limited.
+    fn within_memory(&self, wish: Wish, processes: &Processes, plan: &Plan) -> Wish {
+        if self.rules.rss_soft.or(self.rules.rss_hard).is_none() {
+            return wish;
+        }
+        let shared = plan.handoff.region.bytes();
+        let resident = |pid| sys::memory_of(pid).without(shared).resident;
+        let all = processes.sitters().filter(|sitter| sitter.pid != 0);
+        let used: u64 = all.map(|sitter| resident(sitter.pid)).sum();
+        limited(&self.rules, wish, used)
     }
 
     fn load(&mut self, processes: &Processes, plan: &Plan) -> Load {
@@ -207,6 +219,16 @@ impl Tally {
     }
 }
 
+/// The wish that `used` bytes of memory allow.
+fn limited(rules: &options::Cheaper, wish: Wish, used: u64) -> Wish {
+    let reaches = |limit: Option<u64>| limit.is_some_and(|limit| used >= limit);
+    match wish {
+        _ if reaches(rules.rss_hard) => Wish::OneLess,
+        Wish::More(_) if reaches(rules.rss_soft) => Wish::Stay,
+        wish => wish,
+    }
+}
+
 /// More while more than `cheaper-overload` requests wait, one less while none does.
 fn backlog(rules: &options::Cheaper, load: Load) -> Wish {
     match load.waiting as u64 {
@@ -241,6 +263,22 @@ fn end_one(processes: &mut Processes, plan: &Plan) {
     let found = (0..plan.board.workers()).rev().find(idle);
     if let Some(sitter) = found.and_then(|index| processes.stayer(index)) {
         processes.dismiss(plan, sitter.incarnation, PATIENCE, true);
+    }
+}
+
+/// One worker more or one less, by hand. uWSGI: `+` and `-` in the MasterFIFO. The last one stays.
+pub fn by_hand(more: bool, workers: &mut Workers, plan: &Plan) {
+    let Some(processes) = workers.processes() else {
+        return log::line(format_args!("cheaper: the workers are interpreters: all stay"));
+    };
+    let there = (0..plan.board.workers()).filter(|&i| processes.stayer(i).is_some()).count();
+    match more {
+        true if there == plan.board.workers() => {
+            log::line(format_args!("cheaper: all {there} workers are there"));
+        }
+        true => add(1, processes, plan),
+        false if there > 1 => end_one(processes, plan),
+        false => log::line(format_args!("cheaper: the last worker stays")),
     }
 }
 
@@ -300,6 +338,17 @@ mod tests {
         let quiet = vec![busy(1); 20];
         let wishes = wishes(Algorithm::Busyness, 1, &quiet);
         assert_eq!(wishes.iter().position(|wish| *wish == Wish::OneLess), Some(19));
+    }
+
+    #[test]
+    fn memory_limits_what_is_wished_for() {
+        let mut rules = rules(Algorithm::Spare);
+        (rules.rss_soft, rules.rss_hard) = (Some(100), Some(200));
+        let wishes = [Wish::Stay, Wish::More(2), Wish::OneLess];
+        let with = |used| wishes.map(|wish| limited(&rules, wish, used));
+        assert_eq!(with(99), wishes);
+        assert_eq!(with(100), [Wish::Stay, Wish::Stay, Wish::OneLess]);
+        assert_eq!(with(200), [Wish::OneLess; 3]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::affinity::Pins;
-use super::cheaper::Cheaper;
+use super::cheaper::{self, Cheaper};
 use super::idle::Idle;
 use super::recycle::Recycler;
 use super::succession::Ties;
@@ -29,8 +29,13 @@ pub struct ShardThread {
 }
 
 /// What the control thread listens to.
-pub const HEARD: [i32; 6] =
-    [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+pub fn heard(has_master: bool) -> Vec<i32> {
+    let mut heard = vec![libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+    heard.extend([libc::SIGUSR1, libc::SIGUSR2]);
+    // A terminal sends it to the whole group; without a master it suspends, as everywhere.
+    heard.extend(has_master.then_some(libc::SIGTSTP));
+    heard
+}
 
 /// All that the control thread looks after.
 pub struct Control {
@@ -45,7 +50,9 @@ pub struct Control {
     pub watchdog: Watchdog,
     pub recycler: Recycler,
     pub cheaper: Option<Cheaper>,
-    pub idle: Option<Idle>,
+    pub idle: Idle,
+    /// Requests are held back.
+    pub is_paused: bool,
     pub ties: Ties,
     /// Whether workers that are interpreters may become processes when a module refuses late.
     pub may_change: bool,
@@ -114,7 +121,7 @@ impl Control {
                 // uWSGI: USR1 writes the statistics to the log, USR2 the workers' status.
                 libc::SIGUSR1 | libc::SIGUSR2 => self.write_status(),
                 // They come to the whole group, and the master acts on them.
-                libc::SIGINT | libc::SIGHUP if self.ties.has_master() => {}
+                libc::SIGINT | libc::SIGHUP | libc::SIGTSTP if self.ties.has_master() => {}
                 _ if self.ties.retires() => {}
                 // As uWSGI's master does for a worker that was told to end.
                 signal if self.ties.has_master() => {
@@ -140,6 +147,10 @@ impl Control {
                 Order::Stop => return Some(End::Stop),
                 Order::Quit => return Some(End::Now(0)),
                 Order::Status => self.write_status(),
+                Order::Pause => self.pause(),
+                Order::More => cheaper::by_hand(true, &mut self.workers, &self.plan),
+                Order::Less => cheaper::by_hand(false, &mut self.workers, &self.plan),
+                Order::Cheap => self.idle.go_cheap(&mut self.workers, &self.plan),
                 Order::Orphaned => {
                     log::line(format_args!("the master is gone: finishing the requests in flight"));
                     return Some(End::Stop);
@@ -147,6 +158,19 @@ impl Control {
             }
         }
         None
+    }
+
+    /// Holds requests back, or lets them go on. uWSGI: SIGTSTP and `p` in the MasterFIFO.
+    fn pause(&mut self) {
+        self.is_paused = !self.is_paused;
+        self.tell(Message::Pause(self.is_paused));
+        self.await_shards();
+        match self.is_paused {
+            true => log::line(format_args!(
+                "*** paused: requests wait until SIGTSTP or p comes again ***"
+            )),
+            false => log::line(format_args!("*** resumed ***")),
+        }
     }
 
     /// Acts on what apps ask for.
@@ -195,12 +219,12 @@ impl Control {
         if let Some(reason) = self.recycler.look(&mut self.workers, &self.plan) {
             self.replace_server(&reason);
         }
-        if let Some(idle) = &mut self.idle
-            && idle.is_over(self.plan.board)
-        {
+        if self.idle.look(&mut self.workers, &self.plan) {
             self.plan.board.ask(Wish::Stop);
         }
-        if let Some(cheaper) = &mut self.cheaper {
+        if let Some(cheaper) = &mut self.cheaper
+            && !self.idle.is_cheap()
+        {
             cheaper.look(&mut self.workers, &self.plan);
         }
     }

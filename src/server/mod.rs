@@ -97,10 +97,13 @@ pub fn run(
     let need_app = options.need_app
         || !options.mount.is_empty()
         || tie.as_ref().is_some_and(|tie| tie.needs_app);
-    let signals =
-        Signals::listen(&control::HEARD).map_err(|e| StartError::new(format!("signals: {e}")))?;
+    let signals = Signals::listen(&control::heard(tied.is_some()))
+        .map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
-        Some(spawner) => Workers::start_processes(spawner, &plan, first, need_app)?,
+        Some(spawner) => {
+            let first = if options.cheap.at_first { 0 } else { first };
+            Workers::start_processes(spawner, &plan, first, need_app)?
+        }
         None => {
             if first < plan.board.workers() {
                 log::line(format_args!(
@@ -147,10 +150,14 @@ pub fn run(
         watchdog: Watchdog::new(rules),
         recycler: Recycler::new(recycle::Rules::new(options)),
         cheaper: Cheaper::new(options),
-        idle: Idle::new(options),
+        idle: Idle::new(options, first),
+        is_paused: false,
         ties: Ties::new(tie),
         may_change,
     };
+    if options.cheap.at_first && control.workers.processes().is_some() {
+        control.idle.begin_cheap(&control.plan);
+    }
     let code = control.run();
     // Shards that were left behind still hold their ends of the log.
     if control.shards.iter().all(|shard| shard.thread.is_finished()) {

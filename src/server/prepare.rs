@@ -205,8 +205,10 @@ fn mounted(mountpoint: &str, app: &str) -> AppSource {
 
 /// uWSGI goes on without an app and answers 500 to everything. True if it is so.
 pub fn warn_without_app(plan: &Plan) -> bool {
-    let none = |index: usize| plan.board.worker(index).get(worker::HAS_APP) == 0;
-    let is_missing = (0..plan.board.workers()).any(none);
+    let rows = (0..plan.board.workers()).map(|index| plan.board.worker(index));
+    // Workers that come later are not there to have one.
+    let mut there = rows.filter(|row| row.get(worker::READY) != 0);
+    let is_missing = there.any(|row| row.get(worker::HAS_APP) == 0);
     if is_missing {
         log::line(format_args!("*** no app loaded: every request gets a 500 ***"));
     }

@@ -71,6 +71,8 @@ pub struct Death {
 /// A process that died before it served a request and before this time died of starting: its
 /// successor waits as long, so that a broken start does not spin.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
+/// A cheaped worker is not killed for a request that it took in the last moment; harakiri is.
+pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Processes {
     pub(super) fn new(spawner: Spawner, threads: usize) -> Processes {
@@ -180,6 +182,16 @@ impl Processes {
         plan.handoff.stop_worker(living.worker, incarnation);
         let deadline = Instant::now() + mercy;
         living.leaving.get_or_insert(Leaving { deadline, cheap, killed: false });
+    }
+
+    /// Asks all incarnations of a worker to leave, with nobody to follow.
+    pub fn send_away(&mut self, plan: &Plan, worker: usize) {
+        self.due.retain(|&(_, due)| due != worker);
+        let own = self.living.iter().filter(|living| living.worker == worker);
+        let incarnations: Vec<u32> = own.map(|living| living.incarnation).collect();
+        for incarnation in incarnations {
+            self.dismiss(plan, incarnation, PATIENCE, true);
+        }
     }
 
     /// Kills an incarnation that was asked to leave.

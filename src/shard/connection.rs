@@ -119,7 +119,11 @@ async fn serve<F: Future<Output = Received>>(connection: &mut Connection<F>) -> 
     let mut is_first = true;
     loop {
         let mut request = connection.shard.take_request();
-        let next = match connection.next_head(&mut request, is_first).await {
+        let head = connection.next_head(&mut request, is_first).await;
+        if matches!(head, Head::Request) && connection.shard.paused.get() {
+            Rc::clone(&connection.shard).unpaused().await;
+        }
+        let next = match head {
             Head::Closed | Head::Given => Next::Close,
             Head::Rejected(reject) => {
                 connection.refuse(reject).await;

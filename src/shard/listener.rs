@@ -144,6 +144,9 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
 
 async fn accept_loop(shard: Rc<Shard>, door: Rc<OpenDoor>, cancel: monoio::io::CancelHandle) {
     loop {
+        if shard.paused.get() {
+            shard.unpaused().await;
+        }
         // Cancelable: dropping a pending accept would leak the connection that it wins.
         let accepted = match &door.socket {
             Socket::Tcp(listener) => listener

@@ -33,6 +33,7 @@ use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use slab::Slab;
@@ -101,6 +102,8 @@ pub enum Message {
     Drain,
     /// The same, but what is open goes to a successor: the socket that leads to it.
     Retire { heir: RawFd },
+    /// Hold requests back and accept no more, or no longer.
+    Pause(bool),
 }
 
 /// What a shard is made from. It crosses to the shard's thread.
@@ -167,6 +170,9 @@ pub struct Shard {
     ticking: Signal,
     watches: Watches,
     draining: Cell<bool>,
+    /// Requests are held back, and who waits for the end of that.
+    paused: Cell<bool>,
+    held_back: RefCell<Vec<Waker>>,
     /// Where connections go while this shard retires.
     heir: Cell<Option<RawFd>>,
     legacies: Mailbox<Legacy>,
@@ -225,6 +231,8 @@ async fn serve(setup: Setup) {
         ticking: Signal::default(),
         watches: Watches::default(),
         draining: Cell::new(false),
+        paused: Cell::new(false),
+        held_back: RefCell::default(),
         heir: Cell::new(None),
         legacies: setup.legacies,
         doors: setup.doors,
@@ -274,6 +282,25 @@ impl Shard {
     fn keeps(&self, request: &Request, is_http: bool) -> bool {
         let stays = !self.draining.get() || self.has_heir();
         is_http && request.keep_alive && self.timeouts.idle_s > 0 && stays
+    }
+
+    fn set_paused(&self, paused: bool) {
+        self.paused.set(paused);
+        if !paused {
+            self.held_back.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+    }
+
+    /// Waits while requests are held back.
+    async fn unpaused(&self) {
+        std::future::poll_fn(|cx| {
+            if !self.paused.get() {
+                return Poll::Ready(());
+            }
+            self.held_back.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// A head to parse into.

@@ -65,6 +65,7 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         shard.look_at_offered();
         shard.look_at_pace();
         shard.queue.borrow_mut().slim();
+        shard.row.set(place::ACTIVE, shard.watches.active() as u64);
         if let Some(files) = &shard.files {
             files.sweep(shard.watches.now_s());
         }
@@ -127,7 +128,9 @@ fn act(
             shard.deliver(news);
             news.clear();
         }
+        Message::Pause(paused) => shard.set_paused(paused),
         Message::Drain => {
+            shard.set_paused(false);
             shard.draining.set(true);
             shard.heir.set(None);
             if let Some(accepting) = accepting.take() {
@@ -138,6 +141,7 @@ fn act(
             end_when_empty(shard);
         }
         Message::Retire { heir } => {
+            shard.set_paused(false);
             // The last that come this way: later ones are passed on by the control thread.
             for legacy in shard.legacies.take() {
                 shard.adopt(legacy);

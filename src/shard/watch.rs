@@ -141,6 +141,11 @@ impl Watches {
         watches.iter().filter(|(_, watch)| watch.idle.get()).map(|(_, watch)| watch.fd).collect()
     }
 
+    /// How many connections have a request.
+    pub fn active(&self) -> usize {
+        self.watches.borrow().iter().filter(|(_, watch)| !watch.idle.get()).count()
+    }
+
     /// Ends the connections that are between two requests.
     pub fn end_idle(&self) {
         for (_, watch) in self.watches.borrow().iter() {

@@ -17,6 +17,12 @@ pub enum Order {
     Quit,
     /// Write the workers' status to the log.
     Status,
+    /// Hold requests back, or no longer.
+    Pause,
+    /// One worker more, or one less, or none until a request comes.
+    More,
+    Less,
+    Cheap,
     /// The master is gone.
     Orphaned,
 }
@@ -42,6 +48,10 @@ const RETIRE: u8 = b'r';
 const STOP: u8 = b's';
 const QUIT: u8 = b'q';
 const STATUS: u8 = b'i';
+const PAUSE: u8 = b'p';
+const MORE: u8 = b'+';
+const LESS: u8 = b'-';
+const CHEAP: u8 = b'C';
 
 /// The server process's end of the link to its master.
 pub struct Tie {
@@ -91,6 +101,10 @@ impl Tie {
             (Ok((1, None)), STOP) => Order::Stop,
             (Ok((1, None)), QUIT) => Order::Quit,
             (Ok((1, None)), STATUS) => Order::Status,
+            (Ok((1, None)), PAUSE) => Order::Pause,
+            (Ok((1, None)), MORE) => Order::More,
+            (Ok((1, None)), LESS) => Order::Less,
+            (Ok((1, None)), CHEAP) => Order::Cheap,
             _ => Order::Orphaned,
         }
     }
@@ -130,6 +144,10 @@ impl Leash {
             Order::Stop => (STOP, None),
             Order::Quit => (QUIT, None),
             Order::Status => (STATUS, None),
+            Order::Pause => (PAUSE, None),
+            Order::More => (MORE, None),
+            Order::Less => (LESS, None),
+            Order::Cheap => (CHEAP, None),
             Order::Orphaned => return,
         };
         let _ = sys::send_with_fd(self.0.as_fd(), &[word], fd);

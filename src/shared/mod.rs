@@ -98,6 +98,8 @@ pub mod shard {
     pub const DONE: usize = 10;
     /// Requests that were answered with a file, without the app.
     pub const STATIC: usize = 11;
+    /// Connections that have a request, as of the last sweep.
+    pub const ACTIVE: usize = 12;
     pub const WORDS: usize = 16;
 }
 
