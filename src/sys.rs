@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitOptions, WaitStatus};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions, WaitStatus};
 use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
@@ -232,6 +232,26 @@ pub fn exit_now(code: i32) -> ! {
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// A copy of the descriptor `fd` of another process.
+///
+/// # Errors
+/// The kernel's: EPERM where it does not let this process look into that one, EBADF.
+pub fn fetch_descriptor(process: BorrowedFd<'_>, fd: i32) -> io::Result<OwnedFd> {
+    Ok(rustix::process::pidfd_getfd(process, fd, PidfdGetfdFlags::empty())?)
+}
+
+/// Lets `child`, and what descends from it, fetch this process's descriptors where the kernel would
+/// not by itself: with Yama a process may look only into its own descendants, and after a change of
+/// the user nobody may.
+pub fn open_to(child: i32) {
+    use rustix::process::{DumpableBehavior, PTracer, set_dumpable_behavior, set_ptracer};
+    // Kernels without Yama know no tracer; what is refused shows when it is tried.
+    if let Some(pid) = Pid::from_raw(child) {
+        let _ = set_ptracer(PTracer::ProcessID(pid));
+    }
+    let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
 }
 
 /// How a child ended.

@@ -208,6 +208,9 @@ fn loses_no_request_to_a_death_at_a_dangerous_point() {
         "done, no news set",
         "flag cleared, not rung",
         "news set, not told",
+        "own send, fetched",
+        "own send, sent",
+        "own send, taken",
         "running",
         "woken",
     ];
@@ -217,8 +220,10 @@ fn loses_no_request_to_a_death_at_a_dangerous_point() {
         }
         for point in points {
             let server = Server::await_ready(faulty(mode, point), mode);
+            // A tiny answer is the worker's to send when it is the only one.
+            let clients = if point.starts_with("own send") { 1 } else { 4 };
             std::thread::scope(|scope| {
-                for _ in 0..4 {
+                for _ in 0..clients {
                     scope.spawn(|| {
                         let mut client = server.connect();
                         for _ in 0..if full() { 3_000 } else { 150 } {

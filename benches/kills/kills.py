@@ -20,7 +20,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 POINTS = ["claimed", "running", "answered", "done, no news set", "news set, not told",
-           "flag cleared, not rung", "woken"]
+           "flag cleared, not rung", "woken", "own send, fetched", "own send, taken",
+           "own send, sent"]
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

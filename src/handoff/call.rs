@@ -133,6 +133,10 @@ impl Call {
         self.handoff.region.slot(self.slot as usize)
     }
 
+    pub(super) fn handoff(&self) -> &'static Handoff {
+        self.handoff
+    }
+
     pub(super) fn region(&self) -> &'static Region {
         self.handoff.region
     }

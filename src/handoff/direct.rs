@@ -1,16 +1,21 @@
-//! A worker's own send: with a lone request the shard offers the connection's descriptor, and a
+//! A worker's own send, with a lone request the shard offers the connection's descriptor, and a
 //! worker that answers while nothing else waits sends by itself, which saves the shard a turn.
 //!
-//! The word is `descriptor 32 | stage 8`. Whoever moves it out of OFFERED owns the
-//! connection's sending side; the shard neither sends nor closes while a worker has it. Only
-//! between threads: a descriptor means nothing in another process.
+//! The word is `descriptor 32 | stage 8`. Whoever moves it out of OFFERED owns the connection's
+//! sending side, and the shard does not send while a worker has it.
+//!
+//! A worker that is a thread uses the shard's descriptor, so the shard waits with its close. A
+//! worker process fetches a copy (pidfd_getfd(2), where the kernel lets it), before it takes the
+//! offer: an offer that still stands then says that the number meant this connection all the time.
+//! The copy is its own, so the shard closes without waiting for a process that may be stopped.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::call::{Call, flag};
 use super::ticket::Ticket;
-use super::window;
+use super::{Handoff, fault, window};
+use crate::sys::{self, Sharing};
 
 /// From this mean time of a request on, in microseconds, answers come one by one: the shard would
 /// be woken for each, which costs more than its send saves in a batch.
@@ -55,11 +60,45 @@ pub enum App {
     Runs,
 }
 
+/// A connection that a worker may send on.
+#[derive(Debug)]
+pub enum Lent {
+    /// The shard's own, which keeps it open until `Call::end_send`.
+    Borrowed(RawFd),
+    /// Of a worker process.
+    Copy(OwnedFd),
+}
+
+impl Lent {
+    pub fn fd(&self) -> RawFd {
+        match self {
+            Lent::Borrowed(fd) => *fd,
+            Lent::Copy(fd) => fd.as_raw_fd(),
+        }
+    }
+}
+
+impl Handoff {
+    /// In a worker process: tries whether it may fetch the server's descriptors, and says so to the
+    /// shards. Without it (seccomp in a container, another user) the shards send all answers.
+    pub fn enable_own_sends(&self, worker: usize, incarnation: u32) {
+        let Ok(home) = sys::pidfd_open(self.home_pid) else { return };
+        // Any descriptor of the server's that is surely there.
+        if sys::fetch_descriptor(home.as_fd(), self.control_bell()).is_err() {
+            return;
+        }
+        if self.home.set(home).is_ok() {
+            let place = self.region.place(worker, incarnation);
+            self.region.seats(place).sends.0.store(1, SeqCst);
+        }
+    }
+}
+
 impl Ticket {
     /// Offers a connection that lives on after this HTTP response, before the request is submitted.
-    /// False between processes.
+    /// False if it cannot be.
     pub fn offer(&self, fd: RawFd) -> bool {
-        let Some(direct) = self.region().direct(self.slot()) else { return false };
+        let direct = self.region().direct(self.slot());
         let Ok(fd) = u32::try_from(fd) else { return false };
         direct.word.store(u64::from(fd) << 32 | OFFERED, Relaxed);
         true
@@ -67,7 +106,7 @@ impl Ticket {
 
     /// What a worker did with the offer. One that nobody has taken counts as none.
     pub fn own_send(&self) -> OwnSend {
-        let Some(direct) = self.region().direct(self.slot()) else { return OwnSend::None };
+        let direct = self.region().direct(self.slot());
         match direct.word.load(Acquire) & STAGE {
             TAKEN | WATCHED => OwnSend::Running,
             SENT => {
@@ -85,7 +124,7 @@ impl Ticket {
 
     /// Takes the offer back. False if a worker has taken it.
     pub fn revoke(&self) -> bool {
-        let Some(direct) = self.region().direct(self.slot()) else { return true };
+        let direct = self.region().direct(self.slot());
         let word = direct.word.load(Relaxed);
         word & STAGE == NONE
             || (word & STAGE == OFFERED
@@ -94,7 +133,7 @@ impl Ticket {
 
     /// Asks for news of the end of a send that a worker has begun. False if it is over.
     pub fn watch_send(&self) -> bool {
-        let Some(direct) = self.region().direct(self.slot()) else { return false };
+        let direct = self.region().direct(self.slot());
         let word = direct.word.load(Relaxed);
         match word & STAGE {
             WATCHED => true,
@@ -106,11 +145,28 @@ impl Ticket {
         }
     }
 
-    /// Takes the offer back, or waits for the one send(2) that does not block. After it the
-    /// descriptor may be closed.
-    pub fn end_offer(&self) {
+    /// Takes the offer back, or waits for the one send(2) of a thread that does not block. After it
+    /// the descriptor may be closed. False if a worker process is not done yet with its copy: then
+    /// the slot must wait.
+    pub fn end_offer(&self) -> bool {
+        let mut patience = 3;
         while !self.revoke() && self.own_send() == OwnSend::Running {
-            crate::sys::yield_now();
+            if self.region().sharing() == Sharing::Processes {
+                if patience == 0 {
+                    return false;
+                }
+                patience -= 1;
+            }
+            sys::yield_now();
+        }
+        true
+    }
+
+    /// The worker is dead that may have been sending.
+    pub(super) fn end_dead_send(&self) {
+        let word = &self.region().direct(self.slot()).word;
+        if matches!(word.load(Acquire) & STAGE, TAKEN | WATCHED) {
+            word.store(BROKEN, SeqCst);
         }
     }
 }
@@ -120,7 +176,7 @@ impl Call {
     /// With `anyway`, though other requests wait: each takes so long that to wake the shard for its
     /// answer alone would cost more.
     pub fn may_send(&self, anyway: bool) -> bool {
-        let Some(direct) = self.region().direct(self.slot()) else { return false };
+        let direct = self.region().direct(self.slot());
         let control = self.region().control(self.shard());
         direct.word.load(Acquire) & STAGE == OFFERED
             && (anyway || control.head.0.load(Acquire) == control.tail.0.load(Acquire))
@@ -129,8 +185,8 @@ impl Call {
 
     /// Takes the offered connection for a response that is whole in the output window. Until
     /// `end_send` the descriptor stays what it is.
-    pub fn take_send(&self) -> Option<RawFd> {
-        let direct = self.region().direct(self.slot())?;
+    pub fn take_send(&self) -> Option<Lent> {
+        let direct = self.region().direct(self.slot());
         let word = direct.word.load(Acquire);
         let entry = self.entry();
         let is_whole = entry.output.consumed.load(Relaxed) == 0
@@ -139,9 +195,17 @@ impl Call {
         if word & STAGE != OFFERED || !is_whole {
             return None;
         }
+        let fd = (word >> 32) as RawFd;
+        // Before the offer is taken: see the head of this file.
+        let lent = match self.handoff().home.get() {
+            Some(home) => Lent::Copy(sys::fetch_descriptor(home.as_fd(), fd).ok()?),
+            None => Lent::Borrowed(fd),
+        };
+        fault::point("own send, fetched");
         let taken = word & !STAGE | TAKEN;
         direct.word.compare_exchange(word, taken, AcqRel, Acquire).ok()?;
-        Some((word >> 32) as RawFd)
+        fault::point("own send, taken");
+        Some(lent)
     }
 
     /// Moves up to `max` bytes of the output out of its window, behind `out`.
@@ -155,7 +219,7 @@ impl Call {
     /// Ends the own send, and with it the request if the app has ended. `left` is what the socket
     /// did not take: the shard sends it. None: the connection broke.
     pub fn end_send(&self, sent: OwnSent, left: Option<&[u8]>, app: App) {
-        let Some(direct) = self.region().direct(self.slot()) else { return };
+        let direct = self.region().direct(self.slot());
         if let Some(left) = left {
             // It came out of this window, so it fits.
             self.write(left);
@@ -168,6 +232,7 @@ impl Call {
         } else {
             self.set_flags(flag::WHOLE);
         }
+        fault::point("own send, sent");
         let end = if left.is_some() { SENT } else { BROKEN };
         let before = direct.word.swap(end, SeqCst);
         // The shard looks at the word whenever the peer is heard of. It must hear from us if it

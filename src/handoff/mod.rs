@@ -23,11 +23,12 @@ mod window;
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
 pub use call::{Call, Head, ResponseHead, flag};
-pub use direct::{App, OwnSend, OwnSent, SLOW_APP_US};
+pub use direct::{App, Lent, OwnSend, OwnSent, SLOW_APP_US};
 pub use late::{Described, Taken, limit_own_request};
 pub use queue::{Dispatch, DispatchBody, Queue};
 pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
@@ -44,6 +45,9 @@ pub struct Handoff {
     control: OwnedFd,
     /// No worker is there, and the control thread is to hear of requests.
     unattended: AtomicBool,
+    /// The server process, and in a worker process that may fetch its descriptors the way there.
+    home_pid: i32,
+    home: OnceLock<OwnedFd>,
     /// For each shard, the two ends of the way that descriptors take out of worker processes.
     files: Vec<(OwnedFd, OwnedFd)>,
 }
@@ -80,6 +84,8 @@ impl Handoff {
             bells,
             control,
             unattended: AtomicBool::new(false),
+            home_pid: std::process::id() as i32,
+            home: OnceLock::new(),
             files,
         })))
     }
@@ -189,5 +195,6 @@ impl Handoff {
         seats.sleepers.0.store(0, SeqCst);
         seats.waking.0.store(0, SeqCst);
         seats.stop.0.store(0, SeqCst);
+        seats.sends.0.store(0, SeqCst);
     }
 }

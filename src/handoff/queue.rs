@@ -11,7 +11,7 @@ use super::ticket::Ticket;
 use super::window::{self, BodyEnd};
 use super::{Handoff, seat, slot};
 use crate::request::{Fields, Range, Request, Version};
-use crate::sys;
+use crate::sys::{self, Sharing};
 
 /// A request that is ready for a worker.
 pub struct Dispatch<'a> {
@@ -224,6 +224,8 @@ impl Queue {
                 let end = slot::word(slot::generation(state), incarnation, end);
                 entry.state.store(end, Release);
             }
+            // How much of its own send went out, nobody knows.
+            Ticket::new(self.region, index, slot::generation(state)).end_dead_send();
             news.push(index);
         }
         // It may also have swallowed a wake-up that was meant for a waiting request; without
@@ -244,9 +246,7 @@ impl Queue {
             "BUG: a slot is not reused while a worker may write into it"
         );
         entry.state.store(slot::word(ticket.generation(), 0, slot::IDLE), Release);
-        if let Some(direct) = self.region.direct(ticket.slot()) {
-            direct.word.store(0, Relaxed);
-        }
+        self.region.direct(ticket.slot()).word.store(0, Relaxed);
         drop(self.region.take_large(ticket.slot()));
         drop(self.region.take_file(ticket.slot()));
         let most = entry.input.produced.load(Relaxed).max(entry.output.produced.load(Relaxed));
@@ -292,6 +292,12 @@ impl Queue {
         let wanted = slot::cell(ticket.generation(), ticket.slot());
         let at = self.files.iter().position(|(cell, _)| *cell == wanted)?;
         Some(self.files.swap_remove(at).1)
+    }
+
+    /// Whether workers of this shard can send answers by themselves.
+    pub fn workers_send(&self) -> bool {
+        self.region.sharing() == Sharing::Threads
+            || self.places.iter().any(|&p| self.region.seats(p).sends.0.load(Relaxed) == 1)
     }
 
     /// Whether a worker has sent the answer of this slot's request by itself.

@@ -54,6 +54,8 @@ pub(super) struct Seats {
     pub(super) stop: Line<AtomicU32>,
     /// Threads that were woken and have not looked into the ring yet.
     pub(super) waking: Line<AtomicU32>,
+    /// 1: this worker process can send by itself.
+    pub(super) sends: Line<AtomicU32>,
 }
 
 /// What one thread of a worker and the others tell each other, on a cache line of its own.
@@ -178,12 +180,11 @@ pub struct Region {
     /// Large bodies and files that threads hand over as they are; unused between processes.
     large: Box<[AtomicPtr<Bytes>]>,
     files: Box<[AtomicI32]>,
-    /// Connections offered to workers (`direct.rs`); empty between processes.
-    direct: Box<[Line<Direct>]>,
+    direct_at: usize,
 }
 
 /// A slot's word of `direct.rs`, and what the worker says of its own send.
-#[derive(Default)]
+#[repr(C)]
 pub(super) struct Direct {
     pub(super) word: AtomicU64,
     /// `head bytes 32 | body bytes 32`.
@@ -211,12 +212,11 @@ impl Region {
         let chairs = places * geometry.threads * std::mem::size_of::<Chair>();
         let slots_at = (chairs_at + chairs).next_multiple_of(4096);
         let slots = geometry.slots_per_shard * geometry.shards;
-        let len = slots_at + slots * SLOT_STRIDE;
+        let direct_at = (slots_at + slots * SLOT_STRIDE).next_multiple_of(64);
+        let len = direct_at + slots * std::mem::size_of::<Line<Direct>>();
         let base = sys::map_forever(len, sharing)?;
         let large = (0..slots).map(|_| AtomicPtr::default()).collect();
         let files = (0..slots).map(|_| AtomicI32::new(NO_FILE)).collect();
-        let offers = if sharing == Sharing::Threads { slots } else { 0 };
-        let direct = (0..offers).map(|_| Line::default()).collect();
         Ok(Box::leak(Box::new(Region {
             base,
             len,
@@ -229,7 +229,7 @@ impl Region {
             slots_at,
             large,
             files,
-            direct,
+            direct_at,
         })))
     }
 
@@ -405,9 +405,12 @@ impl Region {
         (fd != NO_FILE).then(|| unsafe { File::from_raw_fd(fd) })
     }
 
-    /// The slot's word of `direct.rs`; None between processes.
-    pub(super) fn direct(&self, slot: usize) -> Option<&Direct> {
-        self.direct.get(slot).map(|line| &line.0)
+    /// The slot's words of `direct.rs`.
+    pub(super) fn direct(&self, slot: usize) -> &Direct {
+        assert!(slot < self.slots(), "BUG: no slot {slot}");
+        let at = self.direct_at + slot * std::mem::size_of::<Line<Direct>>();
+        // SAFETY: inside the mapping (checked above), aligned to 64, all fields are atomics.
+        unsafe { &(*self.base.add(at).cast::<Line<Direct>>()).0 }
     }
 
     pub(super) fn large_is_free(&self, slot: usize) -> bool {

@@ -109,7 +109,11 @@ impl Spawner {
                 ]);
                 live(embedding, plan, lazy, theirs)
             }
-            Fork::Parent { child } => Ok(Spawner { socket: ours, pid: child }),
+            Fork::Parent { child } => {
+                // Workers fetch connections to answer on.
+                sys::open_to(child);
+                Ok(Spawner { socket: ours, pid: child })
+            }
         }
     }
 
@@ -261,6 +265,7 @@ fn work(
 ) -> ! {
     sys::title::become_role(&format!("worker {}", index + 1));
     plan.handoff.region.keep_from_children();
+    plan.handoff.enable_own_sends(index, incarnation);
     if let Some(limit) = plan.limit_as {
         let bytes = limit.saturating_add(plan.handoff.region.bytes() as u64);
         if let Err(error) = sys::limit_address_space(bytes) {

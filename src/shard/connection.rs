@@ -40,6 +40,8 @@ pub(super) struct Connection<F> {
     /// The bytes that are sent next.
     pub(super) out: Vec<u8>,
     pub(super) introduced: Introduced,
+    /// A worker process has had a copy of the socket.
+    pub(super) was_copied: bool,
 }
 
 /// Whether a balancer has said who the client is.
@@ -85,6 +87,7 @@ pub(super) async fn run(
             true => Introduced::Awaited,
             false => Introduced::No,
         },
+        was_copied: false,
     };
     let life = async move {
         let end = serve(&mut connection).await;
@@ -238,6 +241,9 @@ impl<F: Future<Output = Received>> Connection<F> {
         if self.reader.is_armed() {
             let half = if end == Next::Reset { Half::Read } else { Half::Both };
             sys::shut(self.fd, half);
+        } else if self.was_copied && end != Next::Reset {
+            // A process that the app forked in that moment may still have it open.
+            sys::shut(self.fd, Half::Both);
         }
         let Some(read) = self.reader.into_half().await else { return };
         let stream = join(read, self.writer);

@@ -16,7 +16,7 @@ use crate::handoff::{Dispatch, DispatchBody, OwnSend, Ticket, WINDOW_BYTES};
 use crate::proto::Reject;
 use crate::request::Request;
 use crate::shared::{now_us, shard as place};
-use crate::sys;
+use crate::sys::{self, Sharing};
 
 /// Bytes of an unread body that are read and dropped to keep a connection.
 pub(super) const DRAIN_BYTES_MAX: u64 = 256 * 1024;
@@ -103,8 +103,22 @@ impl Drop for Held {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
         // Before the connection can be closed.
-        ticket.end_offer();
+        let nobody_sends = ticket.end_offer();
         self.shard.offered.remove(ticket.slot());
+        if !nobody_sends {
+            ticket.cancel();
+            let shard = Rc::clone(&self.shard);
+            monoio::spawn(async move {
+                while ticket.watch_send() {
+                    shard.news_of(ticket.slot()).wait().await;
+                }
+                while !ticket.progress().stage.is_over() {
+                    shard.news_of(ticket.slot()).wait().await;
+                }
+                shard.release(ticket);
+            });
+            return;
+        }
         let over = |ticket: &Ticket| ticket.progress().stage.is_over() || ticket.withdraw();
         if over(&ticket) {
             return self.shard.release(ticket);
@@ -239,6 +253,8 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     shard.row.bump(place::TX, sent.head_bytes + sent.body_bytes);
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
     held.is_sent = !sent.is_cut;
+    let sharing = shard.handoff.region.sharing();
+    connection.was_copied |= sent.ended_us.is_some() && sharing == Sharing::Processes;
     drop(held);
     after(connection, &mut rest, left.get(), &sent).await
 }

@@ -162,6 +162,8 @@ pub struct Shard {
     offered: Offered,
     /// Whether the app takes so long that each answer would wake this shard by itself.
     app_is_slow: Cell<bool>,
+    /// Whether workers can send at all.
+    workers_send: Cell<bool>,
     /// Requests whose responses are sent and whose apps have not ended.
     lingering: RefCell<Vec<Ticket>>,
     /// Connections that wait for a free slot.
@@ -206,6 +208,8 @@ async fn serve(setup: Setup) {
     let row = setup.board.shard(index);
     row.set(place::THREAD_ID, crate::sys::thread_id() as u64);
     let slots = setup.handoff.region.geometry().slots_per_shard;
+    let queue = Queue::new(setup.handoff, index, setup.workers.clone());
+    let workers_send = Cell::new(queue.workers_send());
     let shard = Rc::new(Shard {
         limits: setup.limits,
         timeouts: setup.timeouts,
@@ -220,11 +224,12 @@ async fn serve(setup: Setup) {
         board: setup.board,
         row,
         index,
-        workers: setup.workers.clone(),
-        queue: RefCell::new(Queue::new(setup.handoff, index, setup.workers)),
+        workers: setup.workers,
+        queue: RefCell::new(queue),
         news: (0..slots).map(|_| Signal::default()).collect(),
         offered: Offered::new(slots),
         app_is_slow: Cell::new(false),
+        workers_send,
         lingering: RefCell::default(),
         slotless: RefCell::default(),
         turn: Signal::default(),

@@ -67,6 +67,7 @@ impl Shard {
         let pace = |index: &usize| self.board.worker(*index).get(worker::AVG_RT_US);
         let fastest = self.workers.iter().map(pace).min().unwrap_or(0);
         self.app_is_slow.set(fastest >= SLOW_APP_US);
+        self.workers_send.set(self.queue.borrow().workers_send());
     }
 
     /// Keeps the slot of a request whose response is sent, until its app has ended.
@@ -99,6 +100,7 @@ pub(super) fn offer<F: Future<Output = Received>>(
     // A connection that ends gains nothing: it needs the shard's turn for its close. With more
     // bytes here no read is armed that could wake us.
     if body_is_here
+        && shard.workers_send.get()
         && connection.reader.buffered() == request.head_len
         && shard.keeps(request, connection.is_http())
         && (shard.app_is_slow.get() || shard.is_alone())

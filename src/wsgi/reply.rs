@@ -68,7 +68,7 @@ impl State {
         }
         let is_11 = call.head().has(flag::HTTP_11);
         let version = if is_11 { Version::Http11 } else { Version::Http10 };
-        let Some(fd) = call.take_send() else { return false };
+        let Some(lent) = call.take_send() else { return false };
         let out = &mut self.out;
         out.clear();
         out.extend_from_slice(version_text(true, version));
@@ -82,7 +82,9 @@ impl State {
         encode_head(&added, out);
         let head_len = out.len();
         call.take_back_output(usize::MAX, out);
-        let result = sys::send_now(fd, out);
+        let result = sys::send_now(lent.fd(), out);
+        // A copy must not outlive the request: the peer would see no end of the connection.
+        drop(lent);
         let left = result.ok().map(|sent| &out[sent..]);
         let sent = OwnSent {
             head_bytes: head_len as u32,
