@@ -338,6 +338,38 @@ fn serves_others_while_slow_clients_take_files() {
 }
 
 #[test]
+fn what_was_sent_before_comes_whole_and_in_order_too() {
+    for_each_process_mode(|mode| {
+        let site = site();
+        fs::write(site.path().join("site/middle.bin"), &large()[..100_000]).unwrap();
+        let server = start(mode, &site, &["--static-map=/s={}/site"]);
+        let mut client = server.connect();
+        // 14 MB wait for a client that reads nothing before it has asked for all.
+        for _ in 0..20 {
+            client.send("GET /s/large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send("GET /s/middle.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send("GET /s/large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=9-600008\r\n\r\n");
+        }
+        for _ in 0..20 {
+            assert!(client.response().body == large());
+            assert!(client.response().body == large()[..100_000]);
+            assert!(client.response().body == large()[9..600_009]);
+        }
+        client.assert_open();
+        let file = fs::File::options().write(true).open(site.path().join("site/large.bin"));
+        file.unwrap().set_len(1000).unwrap();
+        client.send("GET /s/large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+        // It is looked at again, or it ends early: never bytes that are not the file's.
+        match client.try_response() {
+            Ok(response) => assert!(response.body == large()[..1000]),
+            Err(Broken::Closed(_) | Broken::Reset) => {}
+            Err(broken) => panic!("{broken:?}"),
+        }
+        assert_eq!(get(&server, "/s/hello.txt").text(), "hello file");
+    });
+}
+
+#[test]
 fn a_file_that_shrinks_ends_one_connection() {
     for_each_process_mode(|mode| {
         let site = site();

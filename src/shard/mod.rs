@@ -40,6 +40,7 @@ use slab::Slab;
 
 use errand::{Desk, Errand};
 use offered::Offered;
+use sendfile::Warm;
 use signal::Signal;
 use watch::Watches;
 
@@ -189,6 +190,7 @@ pub struct Shard {
     /// Parsed heads and buffers that wait for the next use.
     requests: RefCell<Vec<Request>>,
     buffers: RefCell<Vec<Vec<u8>>>,
+    warm: Warm,
     /// Where the helpers report to, and what they are about.
     desk: Desk,
     errands: RefCell<Slab<Errand>>,
@@ -252,6 +254,7 @@ async fn serve(setup: Setup) {
         date: RefCell::default(),
         requests: RefCell::default(),
         buffers: RefCell::default(),
+        warm: Warm::default(),
         desk: Desk { reports: Mailbox::default(), handoff: setup.handoff, shard: index },
         errands: RefCell::default(),
     });

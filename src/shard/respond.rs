@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::exchange::{DRAIN_BYTES_MAX, News};
 use super::stream::WriteHalf;
@@ -16,11 +16,14 @@ use crate::proto::chunked;
 use crate::request::Request;
 use crate::response::{Added, Connection, Framing, encode_head, version_text};
 use crate::shared::shard as place;
+use crate::sys;
 
 /// RFC 9110, 15.2.1.
 pub(super) const CONTINUE: Bytes = Bytes::from_static(b"HTTP/1.1 100 Continue\r\n\r\n");
 
-/// Bytes that one send of a large body carries at most: each one earns a new deadline.
+/// Of a large body no more is sent at once, so that others have their turn.
+const NOW_BYTES: usize = 1024 * 1024;
+/// Bytes that one send of the rest carries at most: each one earns a new deadline.
 pub(super) const PIECE_BYTES: usize = 256 * 1024;
 
 /// So much output is sent from where it lies; less is copied, to go out in one send with the head.
@@ -74,7 +77,7 @@ impl Sending<'_> {
                     // the worker goes on when we step aside.
                     if !has_yielded && self.shard.queue.borrow().in_use() == 1 {
                         has_yielded = true;
-                        crate::sys::yield_now();
+                        sys::yield_now();
                     } else if self.ticket.watch_send() {
                         self.news.changed(seen).await;
                     }
@@ -227,8 +230,12 @@ impl Sending<'_> {
         if framing == Framing::Chunked {
             chunked::encode_size(large.len(), self.out);
         }
-        self.flush().await?;
         let mut rest = large;
+        let head = self.out.len();
+        let taken = sys::send_both_now(self.fd, self.out, &rest[..rest.len().min(NOW_BYTES)])?;
+        self.out.drain(..taken.min(head));
+        rest.advance(taken.saturating_sub(head));
+        self.flush().await?;
         while !rest.is_empty() {
             let piece = rest.split_to(rest.len().min(PIECE_BYTES));
             self.set_deadline();
@@ -243,9 +250,10 @@ impl Sending<'_> {
 
     /// Sends a file that the worker opened.
     async fn file(&mut self, file: std::fs::File, sent: &mut Sent) -> io::Result<bool> {
-        self.flush().await?;
         let (offset, len) = self.ticket.file_range();
-        let range = offset..offset + len;
+        let mut range = offset..offset + len;
+        sent.body_bytes += sendfile::begin(self.shard, self.fd, self.out, &file, &mut range)?;
+        self.flush().await?;
         let sending =
             sendfile::send(self.shard, self.watch, self.fd, Arc::new(file), range).await?;
         sent.body_bytes += sending.bytes;

@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Buf;
+
 use super::body::Rest;
 use super::connection::Connection;
 use super::errand::{Report, Task};
@@ -17,6 +19,7 @@ use crate::files::{Answer, Asked, Body, Cached, Files, Found, Outcome, Piece, Wa
 use crate::request::Request;
 use crate::response::{self, Added, encode_head, version_text};
 use crate::shared::shard as place;
+use crate::sys;
 
 /// So much of a body goes out in one send with the head; more is sent from where it lies.
 const COPY_BYTES: u64 = 16 * 1024;
@@ -165,9 +168,13 @@ async fn send_span<F: Future<Output = Received>>(
 ) -> io::Result<bool> {
     let len = range.end - range.start;
     let Some(content) = found.content() else {
-        flush(connection).await?;
-        let Some(file) = found.file() else { return Ok(false) };
+        let Some(file) = found.file() else {
+            return flush(connection).await.map(|()| false);
+        };
         let (shard, fd) = (Rc::clone(&connection.shard), connection.fd);
+        let mut range = range;
+        *body_bytes += sendfile::begin(&shard, fd, &mut connection.out, &file, &mut range)?;
+        flush(connection).await?;
         let sending = sendfile::send(&shard, &connection.watch, fd, Arc::clone(&file), range);
         let sending = sending.await?;
         *body_bytes += sending.bytes;
@@ -180,6 +187,10 @@ async fn send_span<F: Future<Output = Received>>(
         connection.out.extend_from_slice(&bytes);
         return Ok(true);
     }
+    let head = connection.out.len();
+    let sent = sys::send_both_now(connection.fd, &connection.out, &bytes)?;
+    connection.out.drain(..sent.min(head));
+    bytes.advance(sent.saturating_sub(head));
     flush(connection).await?;
     while !bytes.is_empty() {
         let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));

@@ -1,10 +1,13 @@
 //! Sockets: descriptors that travel, ends, and a send that does not wait.
 
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -179,5 +182,53 @@ pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
             error if error.kind() == io::ErrorKind::Interrupted => Ok(0),
             error => Err(error),
         },
+    }
+}
+
+/// Sends what the socket takes of two texts, one behind the other, without waiting.
+///
+/// # Errors
+/// The kernel's (the peer is gone).
+pub fn send_both_now(fd: RawFd, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    // SAFETY: the caller's socket stays open during the call.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    let parts = [IoSlice::new(first), IoSlice::new(second)];
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    taken(rustix::net::sendmsg(socket, &parts, &mut SendAncillaryBuffer::default(), flags))
+}
+
+/// Sends what the socket takes of `head`, and then of a range of `file`, without waiting for the
+/// socket: it becomes one that does not block. Returns the bytes of both.
+///
+/// # Errors
+/// The kernel's (the peer is gone).
+pub fn send_file_now(
+    fd: RawFd,
+    head: &[u8],
+    file: &File,
+    range: Range<u64>,
+) -> io::Result<(usize, usize)> {
+    // SAFETY: as above.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::io::ioctl_fionbio(socket, true)?;
+    let mut sent = 0;
+    if !head.is_empty() {
+        // More follows at once, so that both may share a packet.
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
+        sent = taken(rustix::net::send(socket, head, flags))?;
+        if sent < head.len() {
+            return Ok((sent, 0));
+        }
+    }
+    let mut offset = range.start;
+    let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    Ok((sent, taken(rustix::fs::sendfile(socket, file, Some(&mut offset), count))?))
+}
+
+/// Nothing, where the socket takes nothing now.
+fn taken(result: rustix::io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        result => Ok(result?),
     }
 }
