@@ -1,7 +1,7 @@
 //! Options about HTTP and its sockets: fields of all responses, the PROXY protocol, buffers.
 
 use crate::harness::server::command;
-use crate::harness::{Server, app, for_each_mode, scratch};
+use crate::harness::{Client, Server, app, for_each_mode, scratch};
 use crate::harness::{packet, process::Process};
 
 /// Asks for the environ, with `before` in front of the request.
@@ -141,6 +141,40 @@ fn a_reload_keeps_what_the_balancer_said() {
         nobody.send("PROXY TCP4 192.0.2.11 192.0.2.2 40003 80\r\n");
         nobody.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(nobody.response().status, 400);
+    });
+}
+
+#[test]
+fn what_a_balancer_said_counts_after_a_reload_that_asks_no_more() {
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let ini = directory.path().join("app.ini");
+        let write = |text: &str| std::fs::write(&ini, format!("[uwsgi]\n{text}\n")).unwrap();
+        write("enable-proxy-protocol = true");
+        let name = ini.display().to_string();
+        let server = Server::http(mode, "all_by_path", &["--master", "--ini", &name]);
+        let who = |client: &mut Client| {
+            client.get("/describe").json()["environ"]["REMOTE_ADDR"].as_str().unwrap().to_owned()
+        };
+        let mut client = server.connect();
+        client.send("PROXY TCP4 192.0.2.9 192.0.2.2 40003 80\r\n");
+        assert_eq!(who(&mut client), "192.0.2.9");
+        write("");
+        server.signal(libc::SIGHUP);
+        server.log.line("a successor serves");
+        assert_eq!(who(&mut client), "192.0.2.9");
+        // A new connection is asked for a request, and those that were never asked stay so.
+        let mut direct = server.connect();
+        assert_eq!(who(&mut direct), "127.0.0.1");
+        write("enable-proxy-protocol = true");
+        server.signal(libc::SIGHUP);
+        server.log.find("the second successor", |text| {
+            (text.matches("a successor serves").count() == 2).then_some(())
+        });
+        assert_eq!(who(&mut client), "192.0.2.9");
+        direct.send("PROXY TCP4 192.0.2.11 192.0.2.2 40003 80\r\n");
+        direct.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(direct.response().status, 400);
     });
 }
 

@@ -154,3 +154,19 @@ fn a_whole_body_does_not_wait_for_the_end_of_its_app() {
         assert!(counter(&server, "requests") > 1200);
     });
 }
+
+#[test]
+fn a_reload_keeps_connections_that_workers_have_answered() {
+    for_each_mode(|mode| {
+        let server = server(mode, &["--master"]);
+        let mut client = server.connect();
+        for _ in 0..20 {
+            assert_eq!(client.get("/hello").text(), "hello");
+        }
+        assert!(counter(&server, "worker_sends") > 0);
+        server.signal(libc::SIGHUP);
+        server.log.line("a successor serves");
+        assert_eq!(client.get("/hello").text(), "hello");
+        client.assert_open();
+    });
+}

@@ -386,6 +386,22 @@ fn a_file_that_shrinks_ends_one_connection() {
 }
 
 #[test]
+fn a_client_that_leaves_a_file_has_its_line() {
+    for_each_process_mode(|mode| {
+        let site = site();
+        fs::File::create(site.path().join("site/huge")).unwrap().set_len(40_000_000).unwrap();
+        let server = start(mode, &site, &["--static-map=/s={}/site"]);
+        let mut client = server.connect();
+        client.send("GET /s/huge?gone HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.peek().unwrap();
+        client.reset();
+        let line = server.log.line("GET /s/huge?gone");
+        assert!(line.contains("(HTTP/1.1 200)"), "{line}");
+        assert_eq!(get(&server, "/s/hello.txt").text(), "hello file");
+    });
+}
+
+#[test]
 fn sees_that_a_file_changes_or_goes() {
     for_each_process_mode(|mode| {
         let site = site();

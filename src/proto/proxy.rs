@@ -9,8 +9,6 @@ use super::Reject;
 const LINE_BYTES_MAX: usize = 107;
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const HEADER_BYTES: usize = 16;
-/// The line of version 1 that introduces nobody.
-pub const UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
 /// Addresses and what a balancer may add behind them.
 const REST_BYTES_MAX: usize = 4096;
 

@@ -127,9 +127,9 @@ impl Ties {
     /// Passes on what predecessors send: the shards may have ended already.
     fn pass_on(&mut self) {
         let Some(heir) = self.heirs.last().map(AsRawFd::as_raw_fd) else { return };
-        while let Some(Legacy { fd, listener, bytes }) = self.inherit() {
+        while let Some(Legacy { fd, listener, told, bytes }) = self.inherit() {
             for _ in 0..1000 {
-                match Legacy::give(heir, fd.as_raw_fd(), &listener, &bytes) {
+                match Legacy::give(heir, fd.as_raw_fd(), &listener, told, &bytes) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         std::thread::sleep(Duration::from_millis(1));
                     }

@@ -54,7 +54,14 @@ pub(super) enum Introduced {
     By(Client),
 }
 
-/// Runs one connection to its end; `bytes` were received from it already. A panic in it ends this
+/// What is known of a connection before it is served.
+pub(super) struct Begun {
+    /// They were received from it already.
+    pub(super) bytes: Vec<u8>,
+    pub(super) introduced: Introduced,
+}
+
+/// Runs one connection to its end. A panic in it ends this
 /// connection and nothing else.
 pub(super) async fn run(
     shard: Rc<Shard>,
@@ -62,7 +69,7 @@ pub(super) async fn run(
     peer: Peer,
     protocol: Protocol,
     listener: u32,
-    mut bytes: Vec<u8>,
+    begun: Begun,
     (key, watch): (usize, Rc<Watch>),
 ) {
     let fd = stream.fd();
@@ -72,6 +79,7 @@ pub(super) async fn run(
         Protocol::Http => HTTP_BUFFER_BYTES,
         Protocol::Uwsgi => PACKET_BUFFER_BYTES,
     };
+    let Begun { mut bytes, introduced } = begun;
     bytes.reserve(buffer_bytes.saturating_sub(bytes.len()));
     let mut connection = Connection {
         shard: Rc::clone(&shard),
@@ -83,10 +91,7 @@ pub(super) async fn run(
         protocol,
         listener,
         out: Vec::new(),
-        introduced: match shard.proxy_protocol && protocol == Protocol::Http {
-            true => Introduced::Awaited,
-            false => Introduced::No,
-        },
+        introduced,
         was_copied: false,
     };
     let life = async move {
@@ -184,6 +189,8 @@ impl<F: Future<Output = Received>> Connection<F> {
                 if self.reader.is_armed() {
                     self.shard.disarm(self.fd);
                 } else if self.give_away().await == Given::Away {
+                    // It is not to be shut at our close.
+                    self.was_copied = false;
                     return Head::Given;
                 }
             }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -30,6 +31,8 @@ pub(super) enum Report {
     /// The transfer as it stands now, and why it stopped.
     Sent(Transfer, io::Result<()>),
     Searched(Outcome),
+    /// The helper panicked.
+    Lost,
 }
 
 impl Task {
@@ -137,7 +140,9 @@ impl Shard {
 
 fn run(job: Job) {
     let Job { key, task, desk } = job;
-    desk.reports.put((key, task.run()));
+    // Somebody waits for it, whatever happens.
+    let report = catch_unwind(AssertUnwindSafe(|| task.run())).unwrap_or(Report::Lost);
+    desk.reports.put((key, report));
     desk.handoff.ring(desk.shard);
 }
 

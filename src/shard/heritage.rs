@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use monoio::net::{TcpStream, UnixStream};
 
-use super::connection::{self, Connection, Introduced};
+use super::connection::{self, Begun, Connection, Introduced};
 use super::listener::{self, Protocol};
 use super::stream::{Received, Stream};
 use super::{Shard, timer};
 use crate::proto::proxy;
-use crate::shared::link::{LEGACY_BYTES_MAX, Legacy};
+use crate::shared::link::{LEGACY_BYTES_MAX, Legacy, Told};
 use crate::shared::shard as place;
 use crate::sys;
 
@@ -62,7 +62,7 @@ impl Shard {
 
     /// Goes on with a connection that a predecessor gave.
     pub(super) fn adopt(self: &Rc<Self>, legacy: Legacy) {
-        let Legacy { fd, listener, bytes } = legacy;
+        let Legacy { fd, listener, told, bytes } = legacy;
         let Some(index) = self.doors.iter().position(|door| door.name == listener) else {
             // Its address is not served any more: the connection ends with it.
             return;
@@ -88,6 +88,12 @@ impl Shard {
         let watched = self.watches.add(stream.fd());
         let shard = Rc::clone(self);
         let index = index as u32;
+        // What the predecessor knew counts, whatever is configured now.
+        let introduced = match told {
+            Told::No => Introduced::No,
+            Told::InFront | Told::Awaited => Introduced::Awaited,
+        };
+        let bytes = Begun { bytes, introduced };
         monoio::spawn(connection::run(shard, stream, peer, protocol, index, bytes, watched));
     }
 }
@@ -100,25 +106,21 @@ impl<F: Future<Output = Received>> Connection<F> {
         while let Some(heir) = shard.heir.get() {
             let name = &shard.doors[self.listener as usize].name;
             // The successor hears what the balancer said.
-            let introduced = match &self.introduced {
+            let (told, introduced) = match &self.introduced {
                 Introduced::By(client) => {
                     let mut bytes = proxy::encode(client).into_bytes();
                     bytes.extend_from_slice(self.reader.bytes());
-                    Some(bytes)
+                    (Told::InFront, Some(bytes))
                 }
+                Introduced::Awaited => (Told::Awaited, None),
                 // Nobody may say it later.
-                Introduced::No if shard.proxy_protocol && self.is_http() => {
-                    let mut bytes = proxy::UNKNOWN.to_vec();
-                    bytes.extend_from_slice(self.reader.bytes());
-                    Some(bytes)
-                }
-                _ => None,
+                Introduced::No => (Told::No, None),
             };
             let bytes = introduced.as_ref().unwrap_or(self.reader.bytes());
             if bytes.len() > LEGACY_BYTES_MAX {
                 return Given::Kept;
             }
-            match Legacy::give(heir, self.fd, name, bytes) {
+            match Legacy::give(heir, self.fd, name, told, bytes) {
                 Ok(()) => return Given::Away,
                 // As many are on their way as the kernel allows.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

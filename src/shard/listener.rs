@@ -9,6 +9,7 @@ use std::time::Duration;
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::connection::{Begun, Introduced};
 use super::stream::Stream;
 use super::{Shard, connection, timer};
 use crate::shared::shard as place;
@@ -175,7 +176,11 @@ fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, inde
     shard.row.bump(place::ACCEPTED, 1);
     // Counted from here on, so that a drain waits for it.
     let watched = shard.watches.add(stream.fd());
-    let bytes = Vec::new();
+    let introduced = match shard.proxy_protocol && protocol == Protocol::Http {
+        true => Introduced::Awaited,
+        false => Introduced::No,
+    };
+    let bytes = Begun { bytes: Vec::new(), introduced };
     monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, bytes, watched));
 }
 

@@ -147,7 +147,7 @@ pub(super) async fn send(
     while !transfer.is_done() {
         watch.set_write(shard.watches.now_s() + shard.timeouts.write_s);
         let Report::Sent(after, result) = shard.errand(Task::Send(transfer)).await else {
-            unreachable!("BUG: a transfer was reported as something else");
+            return Err(io::Error::other("BUG: a helper panicked while it sent"));
         };
         transfer = after;
         match result {

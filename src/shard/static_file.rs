@@ -65,11 +65,13 @@ pub(super) async fn serve<F: Future<Output = Received>>(
             fail(connection, request, keep_alive).await
         }
     };
-    let Ok(sent) = sent else { return Some(Next::Close) };
     shard.row.bump(place::TX, sent.head_bytes + sent.body_bytes);
     let head = connection.reader.bytes();
     request_log::write_own(&shard, request, &connection.peer, head, &sent, arrived_us);
     connection.reader.consume(request.head_len);
+    if sent.is_broken {
+        return Some(Next::Close);
+    }
     let left = rest.left();
     Some(after(connection, &mut rest, left, &sent).await)
 }
@@ -81,7 +83,7 @@ async fn find(shard: &Shard, files: &Files, wanted: &Wanted) -> Outcome {
         Cached::Stale(search) => search,
     };
     let Report::Searched(outcome) = shard.errand(Task::Search(search)).await else {
-        unreachable!("BUG: a search was reported as something else");
+        return Outcome::Failed("BUG: a helper panicked while it looked for a file".into());
     };
     files.remember(wanted, &outcome, shard.watches.now_s());
     if let Outcome::Missing(escapes) = &outcome {
@@ -98,7 +100,7 @@ async fn send<F: Future<Output = Received>>(
     answer: Answer,
     keep_alive: bool,
     arrived_us: u64,
-) -> io::Result<Sent> {
+) -> Sent {
     let is_http = connection.is_http();
     let shard = Rc::clone(&connection.shard);
     let added = Added {
@@ -120,20 +122,23 @@ async fn send<F: Future<Output = Received>>(
         head_bytes: connection.out.len() as u64,
         ..Sent::default()
     };
-    let whole = match answer.body {
-        Body::None => true,
-        Body::One(range) => send_span(connection, found, range, &mut sent.body_bytes).await?,
-        Body::Several(pieces) => {
-            send_pieces(connection, found, pieces, &mut sent.body_bytes).await?
-        }
+    let bytes = &mut sent.body_bytes;
+    let body = match answer.body {
+        Body::None => Ok(true),
+        Body::One(range) => send_span(connection, found, range, bytes).await,
+        Body::Several(pieces) => send_pieces(connection, found, pieces, bytes).await,
     };
-    flush(connection).await?;
+    let whole = match body {
+        Ok(whole) => flush(connection).await.map(|()| whole),
+        Err(error) => Err(error),
+    };
     connection.watch.clear_write();
     // uWSGI's line says so of files, but for empty ones.
     sent.is_file = sent.body_bytes > 0;
     // A file that shrank: the client sees that bytes are missing, since the connection ends.
-    sent.keep_alive &= whole;
-    Ok(sent)
+    sent.keep_alive &= matches!(whole, Ok(true));
+    sent.is_broken = whole.is_err();
+    sent
 }
 
 async fn send_pieces<F: Future<Output = Received>>(
@@ -222,7 +227,7 @@ async fn fail<F: Future<Output = Received>>(
     connection: &mut Connection<F>,
     request: &Request,
     keep_alive: bool,
-) -> io::Result<Sent> {
+) -> Sent {
     let said = response::Connection::of(connection.is_http(), keep_alive, request.version);
     connection.out.clear();
     refusal::write(500, "Internal Server Error", "", said, &mut connection.out);
@@ -232,7 +237,7 @@ async fn fail<F: Future<Output = Received>>(
         connection.out.truncate(end + 4);
     }
     let head_bytes = connection.out.len() as u64;
-    flush(connection).await?;
+    let is_broken = flush(connection).await.is_err();
     connection.watch.clear_write();
-    Ok(Sent { keep_alive, status: 500, headers: 2, head_bytes, ..Sent::default() })
+    Sent { keep_alive, status: 500, headers: 2, head_bytes, is_broken, ..Sent::default() }
 }

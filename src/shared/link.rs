@@ -160,8 +160,20 @@ pub struct Legacy {
     pub fd: OwnedFd,
     /// The bound address of the listener that it came by: numbers differ between configurations.
     pub listener: String,
+    pub told: Told,
     /// What the client has sent and nobody has read.
     pub bytes: Vec<u8>,
+}
+
+/// Whether a balancer says who the client is, as the predecessor's configuration had it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody says.
+    No,
+    /// In front of the unread bytes.
+    InFront,
+    /// The next bytes may say it.
+    Awaited,
 }
 
 /// More unread bytes than this do not travel.
@@ -172,9 +184,20 @@ impl Legacy {
     ///
     /// # Errors
     /// The kernel's: `WouldBlock` when too many are on their way, others when the heir is gone.
-    pub fn give(heir: RawFd, fd: RawFd, listener: &str, bytes: &[u8]) -> io::Result<()> {
+    pub fn give(
+        heir: RawFd,
+        fd: RawFd,
+        listener: &str,
+        told: Told,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let name_len = u8::try_from(listener.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let mut message = Vec::with_capacity(1 + listener.len() + bytes.len());
+        let mut message = Vec::with_capacity(2 + listener.len() + bytes.len());
+        message.push(match told {
+            Told::No => 0,
+            Told::InFront => 1,
+            Told::Awaited => 2,
+        });
         message.push(name_len);
         message.extend_from_slice(listener.as_bytes());
         message.extend_from_slice(bytes);
@@ -192,15 +215,20 @@ impl Legacy {
         if ready != [true] {
             return Ok(None);
         }
-        buffer.resize(1 + 255 + LEGACY_BYTES_MAX, 0);
+        buffer.resize(2 + 255 + LEGACY_BYTES_MAX, 0);
         let (len, fd) = sys::receive_with_fd(heritage.as_fd(), buffer)?;
-        let Some((&name_len, rest)) = buffer[..len].split_first() else {
+        let Some((&[told, name_len], rest)) = buffer[..len].split_first_chunk() else {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let told = match told {
+            1 => Told::InFront,
+            2 => Told::Awaited,
+            _ => Told::No,
         };
         // A descriptor that this process has no room for is lost: the client sees an end.
         let Some(fd) = fd else { return Ok(None) };
         let (name, bytes) = rest.split_at(rest.len().min(usize::from(name_len)));
         let listener = String::from_utf8_lossy(name).into_owned();
-        Ok(Some(Legacy { fd, listener, bytes: bytes.to_vec() }))
+        Ok(Some(Legacy { fd, listener, told, bytes: bytes.to_vec() }))
     }
 }
