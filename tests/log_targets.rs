@@ -441,3 +441,31 @@ fn the_log_is_emptied_at_the_start_only_when_told() {
         assert_eq!(read(&path).starts_with("old\n"), stays);
     }
 }
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_requests_nor_a_reload() {
+    for_each_mode(|mode| {
+        // One worker: another would have another number.
+        let more = ["--master", "--socket", "127.0.0.1:0"];
+        let server = Server::http(mode, "pid", &more);
+        let packets = server.addresses[1].clone();
+        let mut kept = server.connect();
+        let pid = kept.get("/").text().to_owned();
+        let held = server.log.hold();
+        // Many times what a pipe holds.
+        for _ in 0..2000 {
+            assert_eq!(kept.get(&format!("/?{}", "x".repeat(100))).status, 200);
+        }
+        for _ in 0..10 {
+            // A shard itself has a line to write for it.
+            let mut stranger = crate::harness::Client::connect(&packets);
+            stranger.send(crate::harness::packet::packet(99, &[("A", "b")]));
+            assert_eq!(stranger.response().status, 400);
+        }
+        server.signal(libc::SIGHUP);
+        eventually("the successor", || kept.get("/").text() != pid);
+        drop(held);
+        server.log.line("line(s) could not be written");
+        assert_eq!(kept.get("/").status, 200);
+    });
+}

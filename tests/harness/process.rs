@@ -22,6 +22,11 @@ pub struct Log {
 
 impl Log {
     /// All that was written so far.
+    /// While it lives nobody reads the log: its pipe fills.
+    pub fn hold(&self) -> Held<'_> {
+        Held { _state: self.lock() }
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.lock().0).into_owned()
     }
@@ -83,6 +88,11 @@ impl Log {
             }
         }
     }
+}
+
+/// A log that is not read.
+pub struct Held<'l> {
+    _state: std::sync::MutexGuard<'l, (Vec<u8>, bool)>,
 }
 
 /// A running program.
