@@ -3,12 +3,14 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::harness::process::Process;
 use crate::harness::server::{command, python_minor};
 use crate::harness::{Mode, Server, app, scratch};
 
 const AUTO: Mode = Mode { isolation: "auto", io: "epoll" };
 
-/// Whether this Python has interpreters to choose.
+/// Whether this Python has interpreters to choose. What one without them does instead is asserted
+/// by the tests of an old Python below.
 fn has_choice() -> bool {
     python_minor() >= 13
 }
@@ -27,17 +29,45 @@ fn imports(modules: &str, more: &[&str]) -> Server {
 
 #[test]
 fn an_old_python_means_processes() {
-    if !has_choice() {
-        let server = imports("", &[]);
-        let minor = python_minor();
-        assert_eq!(
-            chosen(&server),
-            format!(
-                "Python 3.{minor} has no interpreters with a GIL of their own: serving with 2 \
-                 processes; Python 3.13 or newer would lift this"
-            )
-        );
+    if has_choice() {
+        return;
     }
+    let minor = python_minor();
+    let line = format!(
+        "Python 3.{minor} has no interpreters with a GIL of their own: serving with 2 processes; \
+         Python 3.13 or newer would lift this"
+    );
+    // Nothing is tried, so no module is named.
+    for modules in ["", "json readline", "json no_such_module?"] {
+        let server = imports(modules, &[]);
+        assert_eq!(chosen(&server), line);
+        assert!(server.log.line("uwring is ready").contains("(process)"));
+        assert_eq!(server.get("/").text(), modules.replace(" no_such_module?", ""));
+    }
+}
+
+#[test]
+fn an_old_python_refuses_a_pinned_interpreter() {
+    if has_choice() {
+        return;
+    }
+    let needs = "--isolation interpreter needs Python 3.13 or later, this is 3.";
+    let needs = format!("{needs}{}", python_minor());
+    let hello = app("hello");
+    let pinned = ["--wsgi-file", &hello, "--isolation", "interpreter"];
+    for more in [&["--http-socket", "127.0.0.1:0"][..], &["--http-socket", ":0", "--master"]] {
+        let (code, log) = Process::start(command(&[&pinned[..], more].concat())).finish();
+        assert_eq!(code, 1, "{log}");
+        let line = format!("uwring: {needs}: leave it out or use --isolation process");
+        assert_eq!(log.matches(&line).count(), 1, "{log}");
+        assert!(!log.contains("uwring is ready"), "{log}");
+    }
+    let mut doctor = command(&["doctor"]);
+    let output = doctor.args(pinned).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let problem = text.lines().find(|line| line.starts_with("PROBLEM")).unwrap_or_default();
+    assert!(problem.ends_with(&needs), "{text}");
 }
 
 #[test]

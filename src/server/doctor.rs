@@ -92,8 +92,10 @@ fn app(options: &Options, findings: &mut Findings) -> Result<(), StartError> {
         }
         Isolation::Interpreter => {
             findings.line("isolation", format_args!("interpreter, as asked for; auto: {auto}"));
-            if !matches!(found.verdict, Verdict::Capable | Verdict::Degraded { .. }) {
-                findings.problem("--isolation interpreter: the app does not run in one");
+            match found.verdict {
+                Verdict::Capable | Verdict::Degraded { .. } => {}
+                Verdict::OldPython { minor } => findings.problem(super::too_old(minor)),
+                _ => findings.problem("--isolation interpreter: the app does not run in one"),
             }
         }
     }

@@ -189,6 +189,10 @@ pub fn shard_count(options: &Options) -> usize {
     wanted.clamp(1, workers)
 }
 
+fn too_old(minor: u8) -> String {
+    format!("--isolation interpreter needs Python 3.13 or later, this is 3.{minor}")
+}
+
 /// What workers are made of, and what to say if an app that was found broken loads after all.
 fn choose_isolation(
     options: &Options,
@@ -201,8 +205,8 @@ fn choose_isolation(
     let minor: u8 = env!("UWRING_PYTHON_MINOR").parse().expect("build.rs writes a number");
     match options.isolation {
         Isolation::Interpreter if minor < 13 => Err(StartError::new(format!(
-            "--isolation interpreter needs Python 3.13 or later, this is 3.{minor}: leave it out or \
-             use --isolation process"
+            "{}: leave it out or use --isolation process",
+            too_old(minor)
         ))),
         Isolation::Auto => {
             let tiny = Geometry { slots_per_shard: 1, ..geometry };

@@ -40,8 +40,8 @@ impl fmt::Display for Mode {
 
 /// Runs a test under both isolations and both I/O drivers.
 ///
-/// A Python that is older than 3.13 has no interpreters of their own lock; a kernel without
-/// io_uring must be waived as `io_uring`.
+/// A Python that is older than 3.13 has no interpreters of their own lock (that the server says so
+/// is for isolation_auto.rs); a kernel without io_uring must be waived as `io_uring`.
 pub fn for_each_mode(test: impl Fn(Mode)) {
     for mode in Mode::ALL {
         if mode.isolation == "interpreter" && python_minor() < 13 {
