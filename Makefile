@@ -14,7 +14,7 @@ newest = $(find_python) | tail -n 1
 target = $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve install uninstall check test bench bench-compare profile docs clean
+.PHONY: help build serve install uninstall check test python-matrix bench bench-compare profile docs clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -93,6 +93,9 @@ test: check build ## All checks and tests, with each Python of PYTHONS
 	done <<< "$$pythons"
 	python3 tests/nginx/check.py build/uwring
 	tests/venv/matrix.sh build/uwring .cache/matrix
+
+python-matrix: ## The tests with all supported Pythons; takes root rights (PYTHONS="3.10 3.15")
+	@scripts/python-matrix $(filter-out default all,$(PYTHONS))
 
 bench: build ## Compare uwring with its peers (BENCH=--quick for a first look)
 	@read -r minor python < <($(newest)); \
