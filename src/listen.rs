@@ -84,7 +84,7 @@ pub fn bind(
         listener.key = key;
         let is_tcp = matches!(spec.address, Address::Tcp { .. });
         for fd in listener.fds() {
-            let Buffers { send, receive, fast_open } = options.buffers;
+            let Buffers { send, receive, fast_open, .. } = options.buffers;
             sys::tune(fd, send, receive, fast_open.filter(|_| is_tcp))
                 .map_err(|error| explain(spec, &error))?;
         }
@@ -200,7 +200,7 @@ fn bind_one(
     backlog: i32,
 ) -> Result<Listener, StartError> {
     let result = match &spec.address {
-        Address::Tcp { host, port } => bind_tcp(host, *port, shards, backlog),
+        Address::Tcp { host, port } => bind_tcp(host, *port, shards, backlog, options),
         Address::Unix(path) => return bind_unix(spec, path, options, shards, backlog),
         Address::Abstract(name) => bind_abstract(name, shards, backlog),
         Address::Fd(fd) => inherit(*fd, shards, backlog),
@@ -242,9 +242,16 @@ fn cause(error: &io::Error) -> &'static str {
 
 type Sockets = (String, String, bool, Vec<Socket>);
 
-fn bind_tcp(host: &str, port: u16, shards: usize, backlog: i32) -> io::Result<Sockets> {
+fn bind_tcp(
+    host: &str,
+    port: u16,
+    shards: usize,
+    backlog: i32,
+    options: &Options,
+) -> io::Result<Sockets> {
     let addr = resolve(host, port)?;
-    let first = tcp_socket(addr)?;
+    let freebind = options.buffers.freebind;
+    let first = sys::tcp_socket(addr, freebind)?;
     // The first one binds without SO_REUSEPORT, so that a port in use is an error and not a silent
     // share of another server's connections; it joins the group before it listens.
     first.bind(&addr.into())?;
@@ -252,7 +259,7 @@ fn bind_tcp(host: &str, port: u16, shards: usize, backlog: i32) -> io::Result<So
     let bound = first.local_addr()?.as_socket().unwrap_or(addr);
     let mut sockets = vec![first];
     for _ in 1..shards {
-        let socket = tcp_socket(bound)?;
+        let socket = sys::tcp_socket(bound, freebind)?;
         socket.set_reuse_port(true)?;
         socket.bind(&bound.into())?;
         sockets.push(socket);
@@ -261,15 +268,6 @@ fn bind_tcp(host: &str, port: u16, shards: usize, backlog: i32) -> io::Result<So
         socket.listen(backlog)?;
     }
     Ok((bound.to_string(), bound.port().to_string(), false, sockets))
-}
-
-fn tcp_socket(addr: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
-    Ok(socket)
 }
 
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
@@ -426,7 +424,7 @@ impl Listener {
             let has_group = !self.is_unix && self.sockets[0].reuse_port()?;
             let socket = match self.sockets[0].local_addr()?.as_socket() {
                 Some(addr) if has_group => {
-                    let socket = tcp_socket(addr)?;
+                    let socket = sys::tcp_socket(addr, false)?;
                     socket.set_reuse_port(true)?;
                     socket.bind(&addr.into())?;
                     socket.listen(backlog)?;

@@ -241,3 +241,18 @@ fn workers_get_their_cores_and_their_nice_value() {
         assert_eq!(nice, "3");
     });
 }
+
+#[test]
+fn an_address_of_another_machine_can_be_bound() {
+    let hello = app("hello");
+    // Of a net for documentation: no machine has it.
+    let args = ["--http-socket", "192.0.2.77:0", "--wsgi-file", &hello];
+    let (code, log) = Process::start(command(&args)).finish();
+    assert_eq!(code, 1, "{log}");
+    assert!(log.contains("this machine has no such address"), "{log}");
+    let args = [&args[..], &["--freebind"]].concat();
+    let mut server = Process::start(command(&args));
+    server.log.line("uwring is ready: ");
+    assert!(server.log.text().contains("bound to TCP address 192.0.2.77:"));
+    assert_eq!(server.stop(libc::SIGTERM), 0);
+}

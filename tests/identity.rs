@@ -97,3 +97,32 @@ fn limits_are_the_kernels() {
     };
     assert_eq!((soft("Max open files"), soft("Max processes")), ("512".into(), "9999".into()));
 }
+
+/// The real group of a process.
+fn group(pid: u32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("Gid:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_master_can_keep_what_its_server_gives_up() {
+    if group(std::process::id()) != "0" {
+        return; // Only root can give something up.
+    }
+    for_each_mode(|mode| {
+        for (more, masters) in [(&["--master-as-root"][..], "0"), (&[], "7")] {
+            let args = [&["--master", "--gid", "7"], more].concat();
+            let mut server = Server::http(mode, "evaluates", &args);
+            assert_eq!(group(server.pid()), masters);
+            assert_eq!(server.get("/?os.getgid()").json(), 7);
+            assert!(server.log.text().contains("setgid() to 7"));
+            // A successor gives it up, too.
+            server.signal(libc::SIGHUP);
+            server.log.line("a successor serves");
+            assert_eq!(server.get("/?os.getgid()").json(), 7);
+            assert_eq!(group(server.pid()), masters);
+            assert_eq!(server.stop(libc::SIGTERM), 0);
+        }
+    });
+}

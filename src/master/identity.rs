@@ -271,11 +271,12 @@ pub fn privileges(options: &Options) -> Result<(), StartError> {
         return Err(StartError::new("cannot setuid() as non-root user: --uid and --gid need root"));
     }
     let mut groups = Vec::new();
-    for name in &options.add_gids {
+    for name in &options.privileges.add_gids {
         groups.push(sys::group_id(name).ok_or_else(|| unknown("group", name))?);
     }
     let is_asked = gid.is_some() || !groups.is_empty();
-    let groups = (is_asked && own_uid == 0 && !options.no_initgroups).then_some(&groups[..]);
+    let groups =
+        (is_asked && own_uid == 0 && !options.privileges.no_initgroups).then_some(&groups[..]);
     sys::drop_privileges(uid, gid, groups)
         .map_err(|error| StartError::new(format!("changing user and group: {error}")))?;
     if let Some(gid) = gid {

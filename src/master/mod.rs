@@ -113,7 +113,9 @@ pub fn run(
     made.listeners = listen::bind(&made.options, (role.shards)(&made.options), &mut old)?;
     hooks::run(&made.options, Moment::AsRoot)?;
     identity::limits(&made.options)?;
-    identity::privileges(&made.options)?;
+    if !has_master || !made.options.privileges.master_as_root {
+        identity::privileges(&made.options)?;
+    }
     hooks::run(&made.options, Moment::AsUser)?;
     made.pidfile.write(made.options.pidfile2.as_deref())?;
     made.pidfile.write_safely(made.options.safe_pidfile2.as_deref())?;
@@ -301,7 +303,12 @@ impl Master {
         if self.isolate && options.isolation == Isolation::Auto {
             options.isolation = Isolation::Process;
         }
-        let code = match (self.role.serve)(options, listeners, stats, Some(tie)) {
+        let identity = match options.privileges.master_as_root {
+            true => identity::privileges(options),
+            false => Ok(()),
+        };
+        let serve = |()| (self.role.serve)(options, listeners, stats, Some(tie));
+        let code = match identity.and_then(serve) {
             Ok(code) => code,
             Err(error) => {
                 log::line(format_args!("uwring: {error}"));

@@ -24,6 +24,8 @@ pub struct Buffers {
     pub receive: Option<u32>,
     /// Connections that may bring their first request along (TCP fast open).
     pub fast_open: Option<u32>,
+    /// Addresses may be ones that this machine does not have.
+    pub freebind: bool,
 }
 
 /// `Name: value`, as in a response.

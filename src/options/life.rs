@@ -62,6 +62,17 @@ pub enum Act {
     Status,
 }
 
+/// What becomes of root's rights, beside `uid` and `gid`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Privileges {
+    /// Further groups.
+    pub add_gids: Vec<String>,
+    /// Keep the groups of whoever started it.
+    pub no_initgroups: bool,
+    /// The master keeps them; server processes, and all that they start, do not.
+    pub master_as_root: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     pub moment: Moment,

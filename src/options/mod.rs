@@ -34,7 +34,7 @@ use std::path::PathBuf;
 
 pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
 pub use http::{Buffers, Http};
-pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment};
+pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment, Privileges};
 pub use logging::{Encoder, Encoding, Engine, Logger, Logs, Route};
 pub use pattern::Pattern;
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
@@ -223,10 +223,7 @@ pub struct Options {
     // Identity and life
     pub uid: Option<String>,
     pub gid: Option<String>,
-    /// Further groups.
-    pub add_gids: Vec<String>,
-    /// Keep the groups of whoever started it.
-    pub no_initgroups: bool,
+    pub privileges: Privileges,
     pub auto_procname: bool,
     pub procname: Option<String>,
     pub procname_prefix: Option<String>,
@@ -429,8 +426,7 @@ impl Default for Options {
             reload_mercy: 60,
             uid: None,
             gid: None,
-            add_gids: Vec::new(),
-            no_initgroups: false,
+            privileges: Privileges::default(),
             auto_procname: false,
             procname: None,
             procname_prefix: None,

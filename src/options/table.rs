@@ -596,8 +596,8 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["freebind"],
         section: Section::Sockets,
-        status: Status::Absent("Set net.ipv4.ip_nonlocal_bind."),
         help: "Bind to an address that this machine does not have.",
+        set: |options, value| Ok(options.buffers.freebind = value.flag()),
         ..ROW
     },
     Opt {
@@ -2055,7 +2055,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::Identity,
         help: "Add this group.",
-        set: |options, value| Ok(options.add_gids.push(value.string()?)),
+        set: |options, value| Ok(options.privileges.add_gids.push(value.string()?)),
         ..ROW
     },
     Opt {
@@ -2080,14 +2080,15 @@ pub static TABLE: &[Opt] = &[
         names: &["no-initgroups"],
         section: Section::Identity,
         help: "Keep the supplementary groups.",
-        set: |options, value| Ok(options.no_initgroups = value.flag()),
+        set: |options, value| Ok(options.privileges.no_initgroups = value.flag()),
         ..ROW
     },
     Opt {
         names: &["master-as-root"],
         section: Section::Identity,
-        status: Status::Absent("The master too gives up its privileges: sockets are bound before."),
+        status: Status::Adapted("Hooks, daemons and crons of the master keep them too."),
         help: "Leave the master its privileges.",
+        set: |options, value| Ok(options.privileges.master_as_root = value.flag()),
         ..ROW
     },
     Opt {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
+use socket2::{Domain, Socket, Type};
 
 /// Asks for buffers of so many bytes, and for so many first requests that come with their SYN, on a
 /// listening socket; its connections inherit them.
@@ -231,4 +233,24 @@ fn taken(result: rustix::io::Result<usize>) -> io::Result<usize> {
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
         result => Ok(result?),
     }
+}
+
+/// A socket to listen on, not bound yet. With `freebind` its address may be one that this machine
+/// does not have.
+///
+/// # Errors
+/// The kernel's.
+pub fn tcp_socket(addr: SocketAddr, freebind: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    if freebind {
+        match addr {
+            SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+            SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+        }
+    }
+    Ok(socket)
 }
