@@ -8,6 +8,7 @@ pub mod child;
 mod clock;
 pub mod crash;
 mod exec;
+pub mod harmless;
 mod pipe;
 mod process;
 #[cfg(feature = "server")]
@@ -349,17 +350,6 @@ pub fn unset_env(name: &str) {
     unsafe { std::env::remove_var(name) };
 }
 
-extern "C" fn do_nothing(_signal: libc::c_int) {}
-
-/// Makes `signals` harmless here. A handler and not SIG_IGN: programs that a child executes must
-/// find the default again, or `terminate()` would not end them.
-pub fn defuse(signals: &[i32]) {
-    for &signal in signals {
-        // SAFETY: the handler touches nothing.
-        unsafe { libc::signal(signal, do_nothing as *const () as libc::sighandler_t) };
-    }
-}
-
 /// Blocks every signal in this thread; threads that it starts inherit the mask. The fatal ones stay
 /// open: blocked, they would turn a crash into a hang.
 pub fn block_signals() {
@@ -416,17 +406,6 @@ pub fn new_session() {
 pub fn make_fifo(path: &std::path::Path) -> io::Result<()> {
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, mode)?)
-}
-
-/// Lets `signal` through to this thread.
-pub fn unblock(signal: i32) {
-    // SAFETY: the set is a local that sigemptyset initialises.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, signal);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-    }
 }
 
 /// The signal at which a worker's thread writes its Python stack to the log. Apps use the real-time

@@ -9,6 +9,7 @@ mod harness;
 
 mod autoreload;
 mod cheaper;
+mod children;
 mod chunked;
 mod clients;
 mod collector;

@@ -98,7 +98,7 @@ impl Spawner {
                 sys::title::become_role("spawner");
                 sys::die_with_parent(parent, libc::SIGKILL);
                 private.iter().for_each(|&fd| sys::close(fd));
-                sys::defuse(&[
+                sys::harmless::defuse(&[
                     libc::SIGINT,
                     libc::SIGTERM,
                     libc::SIGHUP,
@@ -107,6 +107,7 @@ impl Spawner {
                     libc::SIGUSR2,
                     libc::SIGTSTP,
                 ]);
+                sys::harmless::arm_children();
                 live(embedding, plan, lazy, theirs)
             }
             Fork::Parent { child } => {
@@ -196,7 +197,7 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: OwnedFd) -> ! {
             sys::exit_now(0); // The server is gone; workers follow by PDEATHSIG.
         };
         let own = std::process::id() as i32;
-        match runtime.main().attach(python::fork) {
+        match sys::harmless::without_arming(|| runtime.main().attach(python::fork)) {
             Ok(Forked::Child) => {
                 sys::die_with_parent(own, libc::SIGKILL);
                 drop(watches);

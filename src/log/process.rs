@@ -239,7 +239,7 @@ fn begin(
             }));
             sys::keep_descriptors(&kept);
             sys::title::become_role("log");
-            sys::defuse(&[
+            sys::harmless::defuse(&[
                 libc::SIGINT,
                 libc::SIGTERM,
                 libc::SIGHUP,

@@ -218,8 +218,8 @@ fn start_interpreter(
     let main = runtime.main().interpreter();
     let (plan, born) = (plan.clone(), Mailbox::clone(born));
     let life = move || {
-        sys::block_signals();
-        sys::unblock(sys::dump_signal());
+        // Blocks no signal: the app's children inherit the mask and would ignore `terminate()`. The
+        // kernel gives a process's signals to its first thread, which blocks none either.
         if let Err(error) = live(main, &plan, index, &born) {
             log::line(format_args!("worker {}: {error}", index + 1));
             plan.handoff.ring_control();
