@@ -243,6 +243,9 @@ fn an_accelerator_that_is_replaced_by_pure_python_means_processes() {
     if python_minor() < 13 {
         return;
     }
+    if !tools::is_installed(&tools::venv_of_real_apps(), "pyyaml") {
+        return;
+    }
     let server = serve(AUTO, "imports", &["--env", "IMPORTS=yaml"]);
     assert_eq!(server.get("/").text(), "yaml");
     if kind(&server) == "process" {
