@@ -31,9 +31,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 pub use clock::{ctime, local_time};
 pub use exec::exec;
-pub use pipe::{
-    STDERR, is_pipe, is_writable, keep_descriptors, never_wait, pipe, read_fd, read_order, write_fd,
-};
+pub use pipe::{keep_descriptors, never_wait, pipe, read_fd, read_order};
 pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
 };

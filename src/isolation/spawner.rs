@@ -265,8 +265,6 @@ fn work(
     loaded: Option<Loaded>,
 ) -> ! {
     sys::title::become_role(&format!("worker {}", index + 1));
-    // What the app says is worth waiting for.
-    log::set_patience(None);
     plan.handoff.region.keep_from_children();
     plan.handoff.enable_own_sends(index, incarnation);
     if let Some(limit) = plan.limit_as {

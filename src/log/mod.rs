@@ -17,14 +17,11 @@ mod request_line;
 mod target;
 mod writer;
 
-use std::cell::Cell;
 use std::fmt;
-use std::io;
-use std::os::fd::RawFd;
+use std::io::Write;
 use std::sync::RwLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 pub use file::open as open_file;
 pub use process::{Change, Process};
@@ -32,7 +29,6 @@ pub use request_line::{Clock, Form, RequestLine};
 pub use writer::{Lines, Writer};
 
 use crate::options::Options;
-use crate::sys;
 
 /// What stands before lines of the server.
 #[derive(Debug, Default, Clone)]
@@ -91,81 +87,18 @@ fn now_s() -> i64 {
     now.map_or(0, |since| since.as_secs() as i64)
 }
 
-/// What the threads that look after the others wait for a log that takes no line.
-pub const PATIENCE: Duration = Duration::from_millis(200);
-/// So many bytes go into a pipe as one, whoever else writes to it (PIPE_BUF).
-const ATOMIC_BYTES: usize = 4096;
-
-thread_local! {
-    static LIMIT: Cell<Option<Duration>> = const { Cell::new(None) };
-}
-
-/// How long lines of this thread wait for a log that takes none: its reader stands still. Then they
-/// are lost and counted. None, as at first, is for ever; shards do not wait at all. A fork takes it
-/// along.
-pub fn set_patience(patience: Option<Duration>) {
-    LIMIT.set(patience);
-}
-
 /// Writes whole lines to standard error. A log that cannot be written (a full disk) must not end a
 /// request: what is lost is counted, and told once the log takes lines again.
 fn put(lines: &[u8]) {
-    let patience = LIMIT.get();
-    // Not by std's handle: its lock is held by whoever waits for the log.
-    if write_lines(sys::STDERR, lines, patience).is_err() {
+    let mut stderr = std::io::stderr().lock();
+    if stderr.write_all(lines).is_err() {
         LOST.fetch_add(count_lines(lines), Relaxed);
         return;
     }
     if LOST.load(Relaxed) > 0 {
         let lost = LOST.swap(0, Relaxed);
-        let text = format!("log: {lost} line(s) could not be written\n");
-        if write_lines(sys::STDERR, text.as_bytes(), patience).is_err() {
-            LOST.fetch_add(lost, Relaxed);
-        }
+        let _ = stderr.write_all(format!("log: {lost} line(s) could not be written\n").as_bytes());
     }
-}
-
-/// Writes whole lines, into a pipe in parts that go in as one: other processes write to it too, and
-/// only a line that is longer may mix with theirs.
-fn write_lines(fd: RawFd, mut lines: &[u8], patience: Option<Duration>) -> io::Result<()> {
-    let is_pipe = sys::is_pipe(fd);
-    while !lines.is_empty() {
-        let end = match is_pipe && lines.len() > ATOMIC_BYTES {
-            true => memchr::memrchr(b'\n', &lines[..ATOMIC_BYTES])
-                .or_else(|| memchr::memchr(b'\n', lines)),
-            false => None,
-        };
-        let (first, rest) = lines.split_at(end.map_or(lines.len(), |at| at + 1));
-        write_all(fd, first, is_pipe, patience)?;
-        lines = rest;
-    }
-    Ok(())
-}
-
-fn write_all(
-    fd: RawFd,
-    mut bytes: &[u8],
-    is_pipe: bool,
-    patience: Option<Duration>,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        if patience.is_some_and(|patience| !sys::is_writable(fd, Some(patience))) {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        // More than it said that it has room for would wait.
-        let is_cut = is_pipe && patience.is_some();
-        let most = if is_cut { bytes.len().min(ATOMIC_BYTES) } else { bytes.len() };
-        match sys::write_fd(fd, &bytes[..most]) {
-            Ok(count) => bytes = &bytes[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Whoever started the server may have made it one that does not wait.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && patience.is_none() => {
-                sys::is_writable(fd, None);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 fn count_lines(lines: &[u8]) -> u64 {

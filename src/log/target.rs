@@ -94,10 +94,8 @@ impl Target {
 
 /// How long one datagram may wait for a reader that is there and slow.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long a reader that was not there is left alone, and a name that was not found: to look for
-/// it may take seconds, in which no line is written.
+/// How long a reader that was not there is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
-const NAME_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a datagram looks like.
 #[derive(Debug)]
@@ -185,12 +183,8 @@ impl Packets {
             Ok(()) => self.pause = None,
             Err(error) => {
                 self.lost.add(1, &error);
-                let is_name = self.socket.is_none()
-                    && matches!(&self.address, Address::Tcp { host, .. }
-                        if host.parse::<std::net::IpAddr>().is_err());
                 self.socket = None;
-                let pause = if is_name { NAME_PAUSE } else { PAUSE };
-                self.pause = Some(Instant::now() + pause);
+                self.pause = Some(Instant::now() + PAUSE);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! The thread that writes request lines, so that a slow disk or terminal holds up no shard.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use super::{LOST, count_lines, process, put, write_lines};
+use super::{LOST, count_lines, process, put};
 
 /// Batches that may wait: beyond it lines are dropped and counted, memory does not grow.
 const BATCHES_MAX: usize = 256;
@@ -105,13 +105,7 @@ fn write_batches(receiver: &Receiver<Batch>) {
             take(more, &mut lines);
         }
         match &mut own_way {
-            Some(pipe) => {
-                if write_lines(pipe.as_raw_fd(), &lines, None).is_err() {
-                    LOST.fetch_add(count_lines(&lines), Relaxed);
-                } else if LOST.load(Relaxed) > 0 {
-                    put(b"");
-                }
-            }
+            Some(pipe) => write_whole_lines(pipe, &lines),
             None => put(&lines),
         }
     }
@@ -125,5 +119,23 @@ fn take(batch: Batch, lines: &mut Vec<u8>) {
     if spare.capacity() <= SPARE_BYTES_MAX {
         // Its shard has enough of them, or has ended: this one is freed.
         let _ = back.try_send(spare);
+    }
+}
+
+/// Writes lines into a pipe that another server process may write to at the same time: so many
+/// bytes go in as one (PIPE_BUF).
+fn write_whole_lines(pipe: &mut File, mut lines: &[u8]) {
+    while !lines.is_empty() {
+        let most = &lines[..lines.len().min(4096)];
+        let end = memchr::memrchr(b'\n', most).or_else(|| memchr::memchr(b'\n', lines));
+        let (first, rest) = lines.split_at(end.map_or(lines.len(), |at| at + 1));
+        if pipe.write_all(first).is_err() {
+            LOST.fetch_add(count_lines(lines), Relaxed);
+            return;
+        }
+        lines = rest;
+    }
+    if LOST.load(Relaxed) > 0 {
+        put(b"");
     }
 }

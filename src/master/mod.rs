@@ -218,7 +218,6 @@ impl Master {
     /// Keeps a server process running until the end; returns the exit code.
     fn life(&mut self) -> Result<i32, StartError> {
         self.daemons.renew(&self.made.options.daemons);
-        log::set_patience(Some(log::PATIENCE));
         loop {
             self.wait_for_something();
             for signal in self.signals.take() {

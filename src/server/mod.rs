@@ -62,8 +62,6 @@ pub fn run(
     stats: Option<Stats>,
     tie: Option<Tie>,
 ) -> Result<i32, StartError> {
-    // A log that stands still must not keep a successor from serving.
-    log::set_patience(Some(log::PATIENCE));
     let workers = options.processes.max(1);
     let first = cheaper::initial(options)?;
     let shards = shard_count(options);
@@ -357,7 +355,6 @@ fn start_shards(
         let core = pins.core_of_shard(index);
         let life = move || {
             sys::block_signals();
-            log::set_patience(Some(Duration::ZERO));
             if let Some(id) = core {
                 core_affinity::set_for_current(core_affinity::CoreId { id });
             }

@@ -2,12 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::Duration;
 
 use rustix::pipe::PipeFlags;
-
-/// Standard error.
-pub const STDERR: RawFd = 2;
 
 /// A pipe that holds up to `bytes`, if the user may have one so large: its reading end, which never
 /// waits, and its writing end, which does.
@@ -56,29 +52,4 @@ pub fn keep_descriptors(kept: &[RawFd]) {
     for fd in open.into_iter().filter(|fd| *fd > 2 && !kept.contains(fd)) {
         super::close(fd);
     }
-}
-
-/// Writes some of `bytes`.
-///
-/// # Errors
-/// The kernel's.
-pub fn write_fd(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: a number that is no open descriptor is an error without effect.
-    Ok(rustix::io::write(unsafe { BorrowedFd::borrow_raw(fd) }, bytes)?)
-}
-
-/// Whether the descriptor is a pipe.
-pub fn is_pipe(fd: RawFd) -> bool {
-    // SAFETY: as above.
-    let stat = rustix::fs::fstat(unsafe { BorrowedFd::borrow_raw(fd) });
-    stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_fifo())
-}
-
-/// Waits until a write would not wait, up to `patience`; None is for ever. True also where the
-/// write would fail.
-pub fn is_writable(fd: RawFd, patience: Option<Duration>) -> bool {
-    let patience = patience.map_or(-1, |patience| patience.as_millis() as libc::c_int);
-    let mut polled = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one pollfd, on the stack.
-    unsafe { libc::poll(&raw mut polled, 1, patience) != 0 }
 }
