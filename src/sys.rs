@@ -31,7 +31,10 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 pub use clock::{ctime, local_time};
 pub use exec::exec;
-pub use pipe::{keep_descriptors, never_wait, pipe, read_fd, read_order};
+pub use pipe::{
+    PIPE_ATOM, await_readable, await_room, drop_handlers, has_reader, keep_descriptors, never_wait,
+    pipe, read_fd, read_order, receive_message_now, send_message_now, widen, write_now,
+};
 pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
 };

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::encoder::Chain;
-use super::file::{Rules, Sheet};
+use super::file::Sheet;
+use super::program::Leaving;
+use super::rules::Rules;
 use super::target::Target;
 use crate::options::{Encoder, Logger, Options, Pattern, Route};
 
@@ -37,7 +39,8 @@ pub(super) struct Wanted<'o> {
 
 impl Desk {
     /// Opens all targets. `stderr` is where the server's output went at the start, `base` the file
-    /// that takes its place.
+    /// that takes its place. With `is_again` a file that cannot be opened, since this user may not
+    /// or its directory went, is no error: its lines go to `stderr` until it is reopened.
     ///
     /// # Errors
     /// What cannot be opened, or a pattern that is none.
@@ -45,11 +48,12 @@ impl Desk {
         wanted: &Wanted<'_>,
         options: &Options,
         base: Option<&Path>,
+        is_again: bool,
         stderr: impl Fn() -> io::Result<File>,
     ) -> Result<Desk, String> {
         let mut loggers = Vec::new();
         for logger in wanted.loggers {
-            let target = Target::open(&logger.engine, options, &stderr)?;
+            let target = Target::open(&logger.engine, options, is_again, &stderr)?;
             let chain = Chain::new(wanted.encoders, logger.name.as_deref());
             loggers.push(Desked { target, chain, is_open: logger.name.is_none() });
         }
@@ -57,7 +61,7 @@ impl Desk {
             let sheet = match base {
                 Some(path) => {
                     let (max, backup) = (options.logs.max_size, options.logs.backup.clone());
-                    Sheet::open(path, Rules::new(options), max, backup)
+                    open_sheet(path, options, (max, backup), is_again, &stderr)
                 }
                 None => stderr().map(Sheet::of),
             };
@@ -132,13 +136,32 @@ impl Desk {
         })
     }
 
-    /// Lets programs read what is left and leave.
-    pub(super) fn end(&mut self) {
-        for logger in &mut self.loggers {
+    /// Lets programs read what is left and leave, all at the same time.
+    pub(super) fn end(desks: &mut [Desk]) {
+        let loggers = desks.iter_mut().flat_map(|desk| &mut desk.loggers);
+        let mut leaving = Leaving::default();
+        for logger in loggers {
             if let Target::Program(program) = &mut logger.target {
                 program.end();
+                leaving.join(&mut program.leaving);
             }
         }
+        leaving.await_all();
+    }
+}
+
+/// A log file; when it is opened again and cannot be, what stands in for it.
+pub(super) fn open_sheet(
+    path: &Path,
+    options: &Options,
+    (max, backup): (Option<u64>, Option<PathBuf>),
+    is_again: bool,
+    stderr: impl Fn() -> io::Result<File>,
+) -> io::Result<Sheet> {
+    let rules = Rules::new(options);
+    match Sheet::open(path, rules, max, backup.clone()) {
+        Err(error) if is_again => Ok(Sheet::instead(path, rules, max, backup, stderr()?, &error)),
+        result => result,
     }
 }
 
@@ -178,7 +201,7 @@ mod tests {
         };
         let options = Options::default();
         let none = || Err(io::ErrorKind::NotFound.into());
-        let mut desk = Desk::open(&wanted, &options, None, none).unwrap();
+        let mut desk = Desk::open(&wanted, &options, None, false, none).unwrap();
         for line in ["{\"a\":1}", "{\"error\":1}", "plain", "a secret", "Error: x"] {
             desk.take(line.as_bytes());
         }
@@ -188,6 +211,6 @@ mod tests {
         assert_eq!(text("err"), "{\"error\":1}\nError: x\n");
         assert_eq!(text("all"), "plain\n");
         let lost = Wanted { routes: &[route("nobody", "x")], ..wanted };
-        assert!(Desk::open(&lost, &options, None, none).is_err());
+        assert!(Desk::open(&lost, &options, None, false, none).is_err());
     }
 }

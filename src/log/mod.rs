@@ -12,20 +12,22 @@ mod encoder;
 mod escape;
 mod file;
 mod format;
+mod out;
+mod owner;
+mod packets;
 mod process;
+mod program;
 mod request_line;
+mod rules;
 mod target;
 mod writer;
 
 use std::fmt;
-use std::io::Write;
 use std::sync::RwLock;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 
-pub use file::open as open_file;
 pub use process::{Change, Process};
 pub use request_line::{Clock, Form, RequestLine};
+pub use rules::open as open_file;
 pub use writer::{Lines, Writer};
 
 use crate::options::Options;
@@ -39,8 +41,6 @@ struct Style {
 }
 
 static STYLE: RwLock<Style> = RwLock::new(Style { prefix: None, date: None });
-/// Lines that could not be written since the last that could.
-static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Lets lines of the server begin as `log-date` and `log-prefix` say.
 pub fn set_style(options: &Options) {
@@ -54,6 +54,7 @@ pub fn dated(text: fmt::Arguments<'_>) {
 }
 
 /// Writes one line to standard error, whole: lines of several threads and processes do not mix.
+/// If the log has a reader that has stopped reading, it waits a second for it, once.
 pub fn line(text: fmt::Arguments<'_>) {
     begin_and_write(false, text);
 }
@@ -71,7 +72,10 @@ fn begin_and_write(is_dated: bool, text: fmt::Arguments<'_>) {
     }
     let _ = fmt::Write::write_fmt(&mut line, text);
     line.push('\n');
-    put(line.as_bytes());
+    // A shard waits for nobody: its lines go the way of its requests' lines.
+    if !writer::leads_away(line.as_bytes()) {
+        out::put(line.as_bytes(), out::PATIENCE);
+    }
 }
 
 /// Appends a moment in the form of `log-date`.
@@ -85,20 +89,6 @@ fn date(format: &str, seconds: i64, out: &mut String) {
 fn now_s() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs() as i64)
-}
-
-/// Writes whole lines to standard error. A log that cannot be written (a full disk) must not end a
-/// request: what is lost is counted, and told once the log takes lines again.
-fn put(lines: &[u8]) {
-    let mut stderr = std::io::stderr().lock();
-    if stderr.write_all(lines).is_err() {
-        LOST.fetch_add(count_lines(lines), Relaxed);
-        return;
-    }
-    if LOST.load(Relaxed) > 0 {
-        let lost = LOST.swap(0, Relaxed);
-        let _ = stderr.write_all(format!("log: {lost} line(s) could not be written\n").as_bytes());
-    }
 }
 
 fn count_lines(lines: &[u8]) -> u64 {

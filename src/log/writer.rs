@@ -1,11 +1,10 @@
 //! The thread that writes request lines, so that a slow disk or terminal holds up no shard.
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::sync::atomic::Ordering::Relaxed;
+use std::cell::RefCell;
+use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
-use super::{LOST, count_lines, process, put};
+use super::{count_lines, out};
 
 /// Batches that may wait: beyond it lines are dropped and counted, memory does not grow.
 const BATCHES_MAX: usize = 256;
@@ -26,13 +25,42 @@ pub struct Lines {
 /// Lines on their way to the writer, and the way back for their memory.
 struct Batch {
     lines: Vec<u8>,
-    back: SyncSender<Vec<u8>>,
+    /// None for a line of the server.
+    back: Option<SyncSender<Vec<u8>>>,
+}
+
+thread_local! {
+    /// Where lines of the server go that this thread writes, if it must not wait.
+    static AWAY: RefCell<Option<SyncSender<Batch>>> = const { RefCell::new(None) };
+}
+
+/// Hands a line of the server to the writer, if this thread is one that must not wait.
+pub(super) fn leads_away(line: &[u8]) -> bool {
+    AWAY.try_with(|away| {
+        let away = away.borrow();
+        let Some(sender) = away.as_ref() else { return false };
+        let batch = Batch { lines: line.to_vec(), back: None };
+        match sender.try_send(batch) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                out::lose(1);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    })
+    .unwrap_or(false)
 }
 
 impl Lines {
     fn new(sender: Option<SyncSender<Batch>>) -> Lines {
         let (back, spares) = sync_channel(SPARES_MAX);
         Lines { sender, batch: Vec::new(), spares, back }
+    }
+
+    /// Lets this thread's lines of the server go the same way: it never waits for the log then.
+    pub fn lead_away(&self) {
+        AWAY.with(|away| away.borrow_mut().clone_from(&self.sender));
     }
 
     /// The lines that the next `flush` hands over.
@@ -47,11 +75,11 @@ impl Lines {
         }
         let spare = self.spares.try_recv().unwrap_or_else(|_| Vec::with_capacity(4096));
         let lines = std::mem::replace(&mut self.batch, spare);
-        let batch = Batch { lines, back: self.back.clone() };
+        let batch = Batch { lines, back: Some(self.back.clone()) };
         match self.sender.as_ref().map(|sender| sender.try_send(batch)) {
             Some(Err(TrySendError::Full(batch))) => {
                 let lines = count_lines(&batch.lines);
-                LOST.fetch_add(lines, Relaxed);
+                out::lose(lines);
                 lines
             }
             _ => 0,
@@ -94,48 +122,36 @@ impl Writer {
 }
 
 fn write_batches(receiver: &Receiver<Batch>) {
-    let mut own_way = process::requests();
     let mut lines = Vec::new();
-    while let Ok(batch) = receiver.recv() {
+    let mut next = receiver.recv().ok();
+    while let Some(batch) = next.take() {
+        let Some(back) = batch.back else {
+            out::put(&batch.lines, out::LONG_PATIENCE);
+            next = receiver.recv().ok();
+            continue;
+        };
         lines.clear();
-        take(batch, &mut lines);
+        take(batch.lines, &back, &mut lines);
         while lines.len() <= 256 * 1024
+            && next.is_none()
             && let Ok(more) = receiver.try_recv()
         {
-            take(more, &mut lines);
+            match &more.back {
+                Some(back) => take(more.lines, back, &mut lines),
+                None => next = Some(more),
+            }
         }
-        match &mut own_way {
-            Some(pipe) => write_whole_lines(pipe, &lines),
-            None => put(&lines),
-        }
+        out::put_requests(&lines);
+        next = next.or_else(|| receiver.recv().ok());
     }
 }
 
 /// Adds a batch to `lines` and sends its memory back.
-fn take(batch: Batch, lines: &mut Vec<u8>) {
-    let Batch { lines: mut spare, back } = batch;
+fn take(mut spare: Vec<u8>, back: &SyncSender<Vec<u8>>, lines: &mut Vec<u8>) {
     lines.extend_from_slice(&spare);
     spare.clear();
     if spare.capacity() <= SPARE_BYTES_MAX {
         // Its shard has enough of them, or has ended: this one is freed.
         let _ = back.try_send(spare);
-    }
-}
-
-/// Writes lines into a pipe that another server process may write to at the same time: so many
-/// bytes go in as one (PIPE_BUF).
-fn write_whole_lines(pipe: &mut File, mut lines: &[u8]) {
-    while !lines.is_empty() {
-        let most = &lines[..lines.len().min(4096)];
-        let end = memchr::memrchr(b'\n', most).or_else(|| memchr::memchr(b'\n', lines));
-        let (first, rest) = lines.split_at(end.map_or(lines.len(), |at| at + 1));
-        if pipe.write_all(first).is_err() {
-            LOST.fetch_add(count_lines(lines), Relaxed);
-            return;
-        }
-        lines = rest;
-    }
-    if LOST.load(Relaxed) > 0 {
-        put(b"");
     }
 }

@@ -76,8 +76,7 @@ pub fn daemonize(options: &Options) -> Result<Daemon, StartError> {
         (None, None) => return Ok(Daemon::default()),
     };
     let failed = |what: String| StartError::new(format!("daemonize {}: {what}", shown(path)));
-    let log_file = File::options().create(true).append(true).open(path);
-    let mut log_file = log_file.map_err(|error| failed(error.to_string()))?;
+    let mut log_file = log::open_file(path, options).map_err(|error| failed(error.to_string()))?;
     let begin = log_file.seek(SeekFrom::End(0)).unwrap_or(0);
     let (here, there) = UnixStream::pair().map_err(|error| failed(error.to_string()))?;
     match sys::fork().map_err(|error| failed(format!("fork(): {error}")))? {
@@ -177,14 +176,18 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Sends the log to its file, if it has one.
+/// Sends the log to its file, if it has one, in a server that runs: in the directory of its start.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn open_log(options: &Options) -> Result<(), StartError> {
-    match &options.logto {
-        Some(path) => redirect(path, options),
-        None => Ok(()),
+pub fn open_log(options: &Options, directory: &Path) -> Result<(), StartError> {
+    match (&options.logto2, &options.logto) {
+        (Some(path), _) => {
+            let there = options.chdir.as_deref().unwrap_or(directory);
+            redirect(&directory.join(there).join(path), options)
+        }
+        (None, Some(path)) => redirect(&directory.join(path), options),
+        (None, None) => Ok(()),
     }
 }
 
@@ -195,7 +198,7 @@ pub fn open_log(options: &Options) -> Result<(), StartError> {
 pub fn truncate_log(options: &Options) -> Result<(), StartError> {
     let files = [&options.logto, &options.logto2, &options.daemonize, &options.daemonize2];
     for path in files.into_iter().flatten().filter(|_| options.logs.truncate) {
-        if path.exists() {
+        if path.is_file() {
             File::options().write(true).truncate(true).open(path).map_err(|error| {
                 StartError::new(format!("log-truncate {}: {error}", shown(path)))
             })?;

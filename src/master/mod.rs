@@ -98,10 +98,12 @@ pub fn run(
     identity::truncate_log(&options)?;
     let daemon = identity::daemonize(&options)?;
     identity::environment(&options)?;
-    identity::open_log(&options)?;
+    if let Some(path) = &options.logto {
+        identity::redirect(path, &options)?;
+    }
     let has_master = options.master || std::process::id() == 1;
     identity::title(&options, if has_master { "master" } else { "server" });
-    let log = log::Process::start(&options).map_err(StartError::new)?;
+    let log = log::Process::start(&options, origin.path()).map_err(StartError::new)?;
     let pidfile = identity::Pidfiles::default();
     let mut made = Made { listeners: Vec::new(), pidfile, options, log };
     identity::banner();
@@ -415,6 +417,9 @@ impl Master {
     /// Starts and kills what is due.
     fn tend(&mut self) {
         let now = Instant::now();
+        if let Some(log) = &mut self.made.log {
+            log.tend();
+        }
         self.daemons.tend();
         if self.ending.is_none() {
             self.crontab.tick(&self.made.options.crons);

@@ -8,7 +8,7 @@ use super::{Master, SHORT_LIFE, WAIT_MAX, hooks, identity};
 use crate::error::StartError;
 use crate::listen;
 use crate::log;
-use crate::options::Moment;
+use crate::options::{Moment, Options};
 use crate::stats::Stats;
 use crate::sys;
 use crate::sys::signals;
@@ -53,11 +53,14 @@ impl Master {
         for text in &options.prints {
             log::line(format_args!("{text}"));
         }
-        let is_moved = options.logto != self.made.options.logto;
-        if self.made.log.is_none() && (is_moved || options.logs.reopen) {
-            identity::open_log(&options)?;
+        let files = |options: &Options| (options.logto.clone(), options.logto2.clone());
+        let is_moved = files(&options) != files(&self.made.options);
+        let had_owner = self.made.log.is_some();
+        log::Process::renew(&mut self.made.log, &options, self.origin.path())
+            .map_err(StartError::new)?;
+        if self.made.log.is_none() && (had_owner || is_moved || options.logs.reopen) {
+            identity::open_log(&options, self.origin.path())?;
         }
-        log::Process::renew(&mut self.made.log, &options).map_err(StartError::new)?;
         identity::environment(&options)?;
         identity::title(&options, "master");
         identity::change_directory(&options)?;

@@ -119,9 +119,9 @@ impl Master {
     ) -> Result<i32, StartError> {
         identity::banner();
         identity::environment(&options)?;
-        identity::open_log(&options)?;
+        identity::open_log(&options, origin.path())?;
         identity::title(&options, "master");
-        let log = log::Process::start(&options).map_err(StartError::new)?;
+        let log = log::Process::start(&options, origin.path()).map_err(StartError::new)?;
         identity::change_directory(&options)?;
         let mut old = before.listeners;
         let listeners = listen::bind(&options, (role.shards)(&options), &mut old)?;

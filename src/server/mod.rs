@@ -355,6 +355,7 @@ fn start_shards(
         let core = pins.core_of_shard(index);
         let life = move || {
             sys::block_signals();
+            setup.lines.lead_away();
             if let Some(id) = core {
                 core_affinity::set_for_current(core_affinity::CoreId { id });
             }
