@@ -34,6 +34,7 @@ mod isolation_auto;
 mod keepalive;
 mod load;
 mod log_targets;
+mod log_trouble;
 mod logging;
 mod master;
 mod mounts;
