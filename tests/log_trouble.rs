@@ -39,8 +39,14 @@ fn make_fifo(path: &Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
+/// A reader that does not read.
+struct Stopped {
+    _lines: BufReader<File>,
+    _directory: tempfile::TempDir,
+}
+
 /// A server whose log is a FIFO that is read up to the ready line and then no more.
-fn with_stopped_reader(mode: Mode, app_name: &str, more: &[&str]) -> (Process, String, impl Drop) {
+fn with_stopped_reader(mode: Mode, app_name: &str, more: &[&str]) -> (Process, String, Stopped) {
     let directory = scratch();
     let path = directory.path().join("fifo");
     make_fifo(&path);
@@ -57,7 +63,7 @@ fn with_stopped_reader(mode: Mode, app_name: &str, more: &[&str]) -> (Process, S
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         if let Some((_, address)) = line.trim().split_once(", on ") {
-            return (process, address.to_owned(), directory);
+            return (process, address.to_owned(), Stopped { _lines: lines, _directory: directory });
         }
     }
 }
@@ -65,7 +71,7 @@ fn with_stopped_reader(mode: Mode, app_name: &str, more: &[&str]) -> (Process, S
 #[test]
 fn a_reader_of_the_log_that_stops_holds_up_no_request_and_no_stop() {
     for_each_mode(|mode| {
-        let (mut process, address, _directory) = with_stopped_reader(mode, "hello", &[]);
+        let (mut process, address, _stopped) = with_stopped_reader(mode, "hello", &[]);
         let mut client = Client::connect(&address);
         let long = "x".repeat(2000);
         for number in 0..1000 {
@@ -79,7 +85,7 @@ fn a_reader_of_the_log_that_stops_holds_up_no_request_and_no_stop() {
 #[test]
 fn what_the_app_prints_waits_for_no_reader_where_the_log_has_an_owner() {
     let more = ["--logger", "stdio"];
-    let (mut process, address, _directory) = with_stopped_reader(Mode::ANY, "prints", &more);
+    let (mut process, address, _stopped) = with_stopped_reader(Mode::ANY, "prints", &more);
     let mut client = Client::connect(&address);
     let long = "x".repeat(3000);
     let started = Instant::now();
@@ -198,7 +204,7 @@ impl Moved {
 }
 
 #[test]
-fn names_of_files_mean_the_same_after_a_reload() {
+fn names_of_files_mean_the_same_wherever_the_master_is() {
     let moved = Moved::new();
     moved.write("logger = file:all");
     let mut process = moved.start();
@@ -206,6 +212,9 @@ fn names_of_files_mean_the_same_after_a_reload() {
     moved.write("logger = file:all\nlog-drain = nothing");
     process.signal(libc::SIGHUP);
     eventually("the reload", || read(&moved.path("all")).matches("uwring is ready:").count() == 2);
+    let file = std::fs::canonicalize(moved.path("all")).unwrap();
+    uwring::sys::kill(log_process(process.pid(), &file), libc::SIGKILL);
+    await_text(&file, "the log's process died: a new one writes the log");
     assert_eq!(process.stop(libc::SIGTERM), 0);
     assert!(!moved.path("elsewhere/all").exists());
 }
