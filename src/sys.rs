@@ -266,6 +266,14 @@ pub enum Ended {
     Killed(i32),
 }
 
+impl Ended {
+    /// Whether it was the process's own fault.
+    pub fn is_crash(self) -> bool {
+        use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
+        matches!(self, Ended::Killed(SIGSEGV | SIGBUS | SIGABRT | SIGILL | SIGFPE))
+    }
+}
+
 /// Takes the exit status of one ended child, if there is any.
 pub fn reap() -> Option<(i32, Ended)> {
     let (pid, status) = rustix::process::wait(WaitOptions::NOHANG).ok()??;

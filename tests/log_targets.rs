@@ -407,6 +407,8 @@ fn what_cannot_be_opened_ends_the_start() {
         (&["--logto", "/no/such/a.log"], "uwring: logto /no/such/a.log: No such file or directory"),
         (&["--logger", "file:/no/such/a.log"], "uwring: logger file:/no/such/a.log: No such file"),
         (&["--logger", "redislog:a:1"], "the engine redislog is not supported"),
+        (&["--log-alarm", "nobody x"], "log-alarm: there is no alarm \"nobody\""),
+        (&["--alarm", "a xmpp:x"], "the alarm xmpp is not supported"),
         (&["--log-encoder", "gzip"], "the encoder gzip is not supported"),
         (&["--logger", "a stdio", "--log-route", "b x"], "there is no logger \"b\""),
         (
@@ -443,29 +445,32 @@ fn the_log_is_emptied_at_the_start_only_when_told() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_up_neither_requests_nor_a_reload() {
-    for_each_mode(|mode| {
-        // One worker: another would have another number.
-        let more = ["--master", "--socket", "127.0.0.1:0"];
-        let server = Server::http(mode, "pid", &more);
-        let packets = server.addresses[1].clone();
-        let mut kept = server.connect();
-        let pid = kept.get("/").text().to_owned();
-        let held = server.log.hold();
-        // Many times what a pipe holds.
-        for _ in 0..2000 {
-            assert_eq!(kept.get(&format!("/?{}", "x".repeat(100))).status, 200);
-        }
-        for _ in 0..10 {
-            // A shard itself has a line to write for it.
-            let mut stranger = crate::harness::Client::connect(&packets);
-            stranger.send(crate::harness::packet::packet(99, &[("A", "b")]));
-            assert_eq!(stranger.response().status, 400);
-        }
-        server.signal(libc::SIGHUP);
-        eventually("the successor", || kept.get("/").text() != pid);
-        drop(held);
-        server.log.line("line(s) could not be written");
-        assert_eq!(kept.get("/").status, 200);
-    });
+fn alarms_are_raised_by_lines_and_crashes() {
+    let directory = scratch();
+    let path = directory.path().join("rung");
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mail = format!("mail cmd:cat >> {}", path.display());
+    let far = format!("far udp:{}", udp.local_addr().unwrap());
+    let more = ["--alarm", &mail, "--alarm", &far, "--alarm", "told log:told:"];
+    let mut all = more.to_vec();
+    all.extend(["--log-alarm", "mail,far <err terrible", "--log-alarm", "told,far GET /nothing"]);
+    all.extend(["--alarm-segfault", "mail", "--alarm-freq", "1000"]);
+    let mut server = Server::http(Mode::ANY, "all_by_path", &all);
+    for query in ["fine", "terrible", "terrible", "terrible2"] {
+        server.get(&format!("/prints?{query}"));
+    }
+    await_line(&path, "<err terrible2>");
+    server.get("/nothing");
+    let told = server.log.line(" - ALARM: told: [pid: ");
+    assert!(told.contains("GET /nothing") && told.ends_with(" switches on core 0)"), "{told}");
+    assert_eq!(receive(|bytes| udp.recv(bytes), "<err"), "<err terrible>");
+    assert_eq!(receive(|bytes| udp.recv(bytes), "<err"), "<err terrible2>");
+    receive(|bytes| udp.recv(bytes), "GET /nothing");
+    server.get("/segfaults");
+    await_line(&path, "died, killed by signal 11 :(");
+    assert_eq!(server.stop(libc::SIGTERM), 0);
+    let rung = read(&path);
+    assert_eq!(rung.matches("<err").count(), 2, "once for the same line: {rung}");
+    assert_eq!(server.log.text().matches("ALARM").count(), 1);
 }

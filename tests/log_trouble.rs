@@ -46,14 +46,14 @@ struct Stopped {
 }
 
 /// A server whose log is a FIFO that is read up to the ready line and then no more.
-fn with_stopped_reader(mode: Mode, app_name: &str, more: &[&str]) -> (Process, String, Stopped) {
+fn with_stopped_reader(app_name: &str, more: &[&str]) -> (Process, String, Stopped) {
     let directory = scratch();
     let path = directory.path().join("fifo");
     make_fifo(&path);
     let name = path.display().to_string();
     let app = app(app_name);
     let mut all = vec!["--master", "--http-socket", "127.0.0.1:0", "--wsgi-file", &app];
-    all.extend(["--logto", &name, "--isolation", mode.isolation, "--io", mode.io]);
+    all.extend(["--logto", &name, "--isolation", "process", "--io", "epoll"]);
     all.extend_from_slice(more);
     let process = Process::start(command(&all));
     // The server opens it without us; reading and writing, nobody waits for the other.
@@ -70,22 +70,21 @@ fn with_stopped_reader(mode: Mode, app_name: &str, more: &[&str]) -> (Process, S
 
 #[test]
 fn a_reader_of_the_log_that_stops_holds_up_no_request_and_no_stop() {
-    for_each_mode(|mode| {
-        let (mut process, address, _stopped) = with_stopped_reader(mode, "hello", &[]);
-        let mut client = Client::connect(&address);
-        let long = "x".repeat(2000);
-        for number in 0..1000 {
-            assert_eq!(client.get(&format!("/{number}?{long}")).status, 200);
-        }
-        drop(client);
-        assert_eq!(process.stop(libc::SIGTERM), 0);
-    });
+    // What writes the lines is the same in each mode.
+    let (mut process, address, _stopped) = with_stopped_reader("hello", &[]);
+    let mut client = Client::connect(&address);
+    let long = "x".repeat(2000);
+    for number in 0..1000 {
+        assert_eq!(client.get(&format!("/{number}?{long}")).status, 200);
+    }
+    drop(client);
+    assert_eq!(process.stop(libc::SIGTERM), 0);
 }
 
 #[test]
 fn what_the_app_prints_waits_for_no_reader_where_the_log_has_an_owner() {
     let more = ["--logger", "stdio"];
-    let (mut process, address, _stopped) = with_stopped_reader(Mode::ANY, "prints", &more);
+    let (mut process, address, _stopped) = with_stopped_reader("prints", &more);
     let mut client = Client::connect(&address);
     let long = "x".repeat(3000);
     let started = Instant::now();
@@ -209,12 +208,12 @@ fn names_of_files_mean_the_same_wherever_the_master_is() {
     moved.write("logger = file:all");
     let mut process = moved.start();
     await_text(&moved.path("all"), "uwring is ready:");
-    moved.write("logger = file:all\nlog-drain = nothing");
-    process.signal(libc::SIGHUP);
-    eventually("the reload", || read(&moved.path("all")).matches("uwring is ready:").count() == 2);
     let file = std::fs::canonicalize(moved.path("all")).unwrap();
     uwring::sys::kill(log_process(process.pid(), &file), libc::SIGKILL);
     await_text(&file, "the log's process died: a new one writes the log");
+    moved.write("logger = file:all\nlog-drain = nothing");
+    process.signal(libc::SIGHUP);
+    eventually("the reload", || read(&moved.path("all")).matches("uwring is ready:").count() == 2);
     assert_eq!(process.stop(libc::SIGTERM), 0);
     assert!(!moved.path("elsewhere/all").exists());
 }
@@ -264,4 +263,32 @@ fn long_lines_of_two_server_processes_do_not_mix() {
         assert!(line.contains(&path[1..]), "{line}");
     }
     assert!(text.lines().count() > 300);
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_neither_requests_nor_a_reload() {
+    for_each_mode(|mode| {
+        // One worker: another would have another number.
+        let more = ["--master", "--socket", "127.0.0.1:0"];
+        let server = Server::http(mode, "pid", &more);
+        let packets = server.addresses[1].clone();
+        let mut kept = server.connect();
+        let pid = kept.get("/").text().to_owned();
+        let held = server.log.hold();
+        // Many times what a pipe holds.
+        for _ in 0..2000 {
+            assert_eq!(kept.get(&format!("/?{}", "x".repeat(100))).status, 200);
+        }
+        for _ in 0..10 {
+            // A shard itself has a line to write for it.
+            let mut stranger = crate::harness::Client::connect(&packets);
+            stranger.send(crate::harness::packet::packet(99, &[("A", "b")]));
+            assert_eq!(stranger.response().status, 400);
+        }
+        server.signal(libc::SIGHUP);
+        eventually("the successor", || kept.get("/").text() != pid);
+        drop(held);
+        server.log.line("line(s) could not be written");
+        assert_eq!(kept.get("/").status, 200);
+    });
 }

@@ -7,6 +7,7 @@
 //! needs one owner of the log (loggers, routes, encoders, rotation, reopening) brings a process of
 //! its own (`process.rs`), and standard error of all others is a pipe to it.
 
+mod alarm;
 mod desk;
 mod encoder;
 mod escape;
@@ -57,6 +58,12 @@ pub fn dated(text: fmt::Arguments<'_>) {
 /// If the log has a reader that has stopped reading, it waits a second for it, once.
 pub fn line(text: fmt::Arguments<'_>) {
     begin_and_write(false, text);
+}
+
+/// Writes a line about a process that has crashed, which `alarm-segfault` may want to know.
+pub fn crash(text: &str) {
+    line(format_args!("{text}"));
+    out::crash(text);
 }
 
 fn begin_and_write(is_dated: bool, text: fmt::Arguments<'_>) {

@@ -34,6 +34,7 @@ static TORN: Mutex<bool> = Mutex::new(false);
 /// What a message to the log's process holds, by its first byte.
 pub(super) const SERVER: u8 = b'l';
 pub(super) const REQUESTS: u8 = b'r';
+pub(super) const CRASH: u8 = b'c';
 /// Bytes of lines in a message; a longer line is cut.
 pub(super) const MESSAGE_MAX: usize = 64 * 1024;
 
@@ -41,6 +42,13 @@ pub(super) const MESSAGE_MAX: usize = 64 * 1024;
 pub(super) fn lead(messages: Option<RawFd>, splits: bool) {
     MESSAGES.store(messages.unwrap_or(-1), Relaxed);
     SPLITS.store(splits, Relaxed);
+}
+
+/// Tells the alarms of a crash, if there are any.
+pub(super) fn crash(text: &str) {
+    if MESSAGES.load(Relaxed) >= 0 {
+        let _ = send(CRASH, text.as_bytes(), Instant::now());
+    }
 }
 
 /// Counts lines that never left, so that one that does tells of them.

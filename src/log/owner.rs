@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::alarm::Bells;
 use super::desk::Desk;
 use super::out;
 use super::process::{Change, END};
@@ -19,6 +20,42 @@ const LINE_WAITS: Duration = Duration::from_secs(1);
 const END_WAITS: Duration = Duration::from_secs(2);
 /// How often targets that take lines slowly are asked.
 const ASK_MS: i32 = 20;
+
+/// Who takes lines: the desk of the server's and the one of requests', and what rings at some.
+pub(super) struct Office {
+    pub desks: [Desk; 2],
+    pub bells: Bells,
+}
+
+impl Office {
+    fn take(&mut self, desk: usize, line: &[u8]) {
+        let has_word = self.bells.hear(line);
+        self.desks[desk].take(line);
+        if has_word {
+            self.say();
+        }
+    }
+
+    fn crash(&mut self, text: &[u8]) {
+        self.bells.crash(text);
+        self.say();
+    }
+
+    fn say(&mut self) {
+        for line in self.bells.said() {
+            self.desks[0].take(&line);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.desks.iter_mut().for_each(Desk::flush);
+        self.bells.tend();
+    }
+
+    fn waits(&self) -> bool {
+        self.desks.iter().any(Desk::waits)
+    }
+}
 
 /// What came by the pipe and is no whole line yet.
 struct Reader {
@@ -35,46 +72,46 @@ impl Reader {
     }
 
     /// Hands on the lines that are here.
-    fn read(&mut self, desk: &mut Desk, buffer: &mut [u8]) {
+    fn read(&mut self, office: &mut Office, buffer: &mut [u8]) {
         // Not for ever: the other way and orders want to be seen.
         for _ in 0..16 {
             match sys::read_fd(self.fd, buffer) {
                 Ok(0) => {
                     self.has_ended = true;
-                    self.end_line(desk);
+                    self.end_line(office);
                     break;
                 }
-                Ok(count) => self.split(&buffer[..count], desk),
+                Ok(count) => self.split(&buffer[..count], office),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
             }
         }
         if !self.begun.is_empty() && self.since.elapsed() > LINE_WAITS {
-            self.end_line(desk);
+            self.end_line(office);
         }
     }
 
-    fn split(&mut self, mut bytes: &[u8], desk: &mut Desk) {
+    fn split(&mut self, mut bytes: &[u8], office: &mut Office) {
         self.since = Instant::now();
         while let Some(at) = memchr::memchr(b'\n', bytes) {
             if self.begun.is_empty() {
-                desk.take(&bytes[..at]);
+                office.take(0, &bytes[..at]);
             } else {
                 self.begun.extend_from_slice(&bytes[..at]);
-                desk.take(&self.begun);
+                office.take(0, &self.begun);
                 self.begun.clear();
             }
             bytes = &bytes[at + 1..];
         }
         self.begun.extend_from_slice(bytes);
         if self.begun.len() > LINE_BYTES_MAX {
-            self.end_line(desk);
+            self.end_line(office);
         }
     }
 
-    fn end_line(&mut self, desk: &mut Desk) {
+    fn end_line(&mut self, office: &mut Office) {
         if !self.begun.is_empty() {
-            desk.take(&self.begun);
+            office.take(0, &self.begun);
             self.begun.clear();
         }
     }
@@ -87,7 +124,7 @@ struct Messages {
 }
 
 impl Messages {
-    fn read(&mut self, desks: &mut [Desk; 2], buffer: &mut [u8]) {
+    fn read(&mut self, office: &mut Office, buffer: &mut [u8]) {
         for _ in 0..64 {
             match sys::receive_message_now(self.fd, buffer) {
                 Ok(0) => {
@@ -95,10 +132,14 @@ impl Messages {
                     break;
                 }
                 Ok(count) => {
-                    let desk = &mut desks[usize::from(buffer[0] == out::REQUESTS)];
-                    let lines = &buffer[1..count];
+                    let (kind, lines) = (buffer[0], &buffer[1..count]);
                     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-                    lines.split(|&byte| byte == b'\n').for_each(|line| desk.take(line));
+                    if kind == out::CRASH {
+                        office.crash(lines);
+                        continue;
+                    }
+                    let desk = usize::from(kind == out::REQUESTS);
+                    lines.split(|&byte| byte == b'\n').for_each(|line| office.take(desk, line));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => break,
@@ -115,14 +156,14 @@ struct Ways {
 }
 
 impl Ways {
-    fn read(&mut self, desks: &mut [Desk; 2]) {
+    fn read(&mut self, office: &mut Office) {
         if !self.lines.has_ended {
-            self.lines.read(&mut desks[0], &mut self.buffer);
+            self.lines.read(office, &mut self.buffer);
         }
         if !self.messages.has_ended {
-            self.messages.read(desks, &mut self.buffer);
+            self.messages.read(office, &mut self.buffer);
         }
-        desks.iter_mut().for_each(Desk::flush);
+        office.flush();
     }
 
     /// Descriptors to wait for.
@@ -135,7 +176,7 @@ impl Ways {
 }
 
 /// The life of the process.
-pub(super) fn live([lines, messages]: [RawFd; 2], control: RawFd, mut desks: [Desk; 2]) -> ! {
+pub(super) fn live([lines, messages]: [RawFd; 2], control: RawFd, mut office: Office) -> ! {
     let messages = Messages { fd: messages, has_ended: false };
     let mut ways = Ways { lines: Reader::new(lines), messages, buffer: vec![0; 256 * 1024] };
     let mut has_master = true;
@@ -143,19 +184,18 @@ pub(super) fn live([lines, messages]: [RawFd; 2], control: RawFd, mut desks: [De
     loop {
         let [lines, messages] = ways.fds();
         let polled = [lines, messages, if has_master { control } else { -1 }];
-        let waits = desks.iter().any(Desk::waits);
-        sys::poll_readable(&polled, if waits { ASK_MS } else { 1000 }, &mut ready);
+        sys::poll_readable(&polled, if office.waits() { ASK_MS } else { 1000 }, &mut ready);
         let order = if ready[2] { sys::read_order(control) } else { None };
         // What was written before an order comes before its effect.
-        ways.read(&mut desks);
+        ways.read(&mut office);
         match order {
             None => {}
             Some(0) => has_master = false,
-            Some(END) => end(&mut ways, &mut desks),
-            Some(word) => change(&mut desks, word == Change::Rotate.word()),
+            Some(END) => end(&mut ways, &mut office),
+            Some(word) => change(&mut office.desks, word == Change::Rotate.word()),
         }
         if ways.lines.has_ended && ways.messages.has_ended {
-            end(&mut ways, &mut desks);
+            end(&mut ways, &mut office);
         }
     }
 }
@@ -183,22 +223,22 @@ fn change(desks: &mut [Desk; 2], rotates: bool) {
 }
 
 /// Reads what is left and gives slow targets a little time.
-fn end(ways: &mut Ways, desks: &mut [Desk; 2]) -> ! {
+fn end(ways: &mut Ways, office: &mut Office) -> ! {
     let until = Instant::now() + END_WAITS;
     loop {
-        ways.read(desks);
+        ways.read(office);
         let mut ready = Vec::new();
         sys::poll_readable(&ways.fds(), 0, &mut ready);
         if !ready.contains(&true) || Instant::now() > until {
             break;
         }
     }
-    ways.lines.end_line(&mut desks[0]);
-    desks.iter_mut().for_each(Desk::flush);
-    while desks.iter().any(Desk::waits) && Instant::now() < until {
+    ways.lines.end_line(office);
+    office.flush();
+    while office.waits() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(5));
-        desks.iter_mut().for_each(Desk::flush);
+        office.flush();
     }
-    Desk::end(desks);
+    Desk::end(&mut office.desks);
     sys::exit_now(0)
 }

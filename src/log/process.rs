@@ -12,8 +12,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::alarm::Bells;
 use super::desk::{Desk, Wanted};
-use super::{out, owner};
+use super::out;
+use super::owner::{self, Office};
 use crate::options::{Engine, Logs, Options};
 use crate::sys::{self, Fork};
 
@@ -102,6 +104,7 @@ fn is_needed(options: &Options) -> bool {
         || !logs.encoders.is_empty()
         || !logs.drains.is_empty()
         || !logs.filters.is_empty()
+        || logs.alarms.is_any()
         || base(options).is_some() && changes
 }
 
@@ -297,9 +300,9 @@ fn begin(
         let [lines, messages, stderr, control] = fds;
         let answer = |text: &[u8]| sys::send_with_fd(theirs.as_fd(), text, None);
         match open(options, stderr, is_again) {
-            Ok(desks) => {
+            Ok(office) => {
                 let _ = answer(b"+");
-                owner::live([lines, messages], control, desks)
+                owner::live([lines, messages], control, office)
             }
             Err(error) => {
                 let _ = answer(error.as_bytes());
@@ -330,7 +333,7 @@ fn begin(
 }
 
 /// Opens all targets, then becomes the server's user.
-fn open(options: &Options, stderr: RawFd, is_again: bool) -> Result<[Desk; 2], String> {
+fn open(options: &Options, stderr: RawFd, is_again: bool) -> Result<Office, String> {
     let logs = &options.logs;
     let mut base = base(options).map(Path::to_owned);
     let late = options.logto2.clone();
@@ -370,6 +373,7 @@ fn open(options: &Options, stderr: RawFd, is_again: bool) -> Result<[Desk; 2], S
         Desk::open(&lines, options, base.as_deref(), is_again, stderr)?,
         Desk::open(&requests, options, base.as_deref(), is_again, stderr)?,
     ];
+    let bells = Bells::new(&logs.alarms)?;
     user()?;
-    Ok(desks)
+    Ok(Office { desks, bells })
 }

@@ -142,10 +142,15 @@ impl Master {
             0 => "now".to_owned(),
             seconds => format!("in {seconds} s, since it lived {:.1} s", lived.as_secs_f32()),
         };
-        log::line(format_args!(
-            "DAMN ! server process (pid: {pid}) died, {} :( trying respawn {when} ...",
-            describe(how)
-        ));
+        let how_text = describe(how);
+        let text = format!(
+            "DAMN ! server process (pid: {pid}) died, {how_text} :( trying respawn {when} ..."
+        );
+        if how.is_crash() {
+            log::crash(&text);
+        } else {
+            log::line(format_args!("{text}"));
+        }
         self.restart = Some(Instant::now() + wait);
         Ok(None)
     }

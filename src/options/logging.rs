@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+pub use super::alarm::{Alarm, AlarmDeed, Alarms};
 use super::value::{Address, Value, Wrong};
 
 /// Where lines go and how.
@@ -43,6 +44,7 @@ pub struct Logs {
     pub packet_bytes: Option<usize>,
     /// A longer line becomes several packets instead of losing its end.
     pub split_packets: bool,
+    pub alarms: Alarms,
 }
 
 /// `[name ]engine[:argument]`.

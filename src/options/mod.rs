@@ -3,6 +3,7 @@
 //! Who may call it: `main`; every other room reads the `Options` that `main` hands on.
 //! What it may import: `crate::error` alone.
 
+mod alarm;
 mod apply;
 mod argv;
 pub mod check;
@@ -35,7 +36,7 @@ use std::path::PathBuf;
 pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
 pub use http::{Buffers, Http};
 pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment, Privileges};
-pub use logging::{Encoder, Encoding, Engine, Logger, Logs, Route};
+pub use logging::{Alarm, AlarmDeed, Alarms, Encoder, Encoding, Engine, Logger, Logs, Route};
 pub use pattern::Pattern;
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};

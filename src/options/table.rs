@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::Options;
+use super::alarm::{self, Alarm};
 use super::files::{self, By, Compressed, Since};
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::logging::{self, Encoder, Engine, Logger, Route};
@@ -2935,7 +2936,7 @@ pub static TABLE: &[Opt] = &[
         names: &["log-master-bufsize", "log-master-req-bufsize"],
         takes: Takes::Bytes,
         section: Section::Logging,
-        status: Status::Ignored("Lines have no limit."),
+        status: Status::Ignored("A line is cut after 64 KiB."),
         help: "Write lines of up to this many bytes.",
         ..ROW
     },
@@ -2997,6 +2998,50 @@ pub static TABLE: &[Opt] = &[
         with_master: true,
         help: "Drop lines that match none of these.",
         set: |options, value| Ok(options.logs.filters.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["alarm"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Adapted("cmd, log and udp; cmd can do what the others do."),
+        help: "Define an alarm: name kind:argument.",
+        set: |options, value| Ok(options.logs.alarms.alarms.push(Alarm::new(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["log-alarm"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        with_master: true,
+        help: "Raise alarms when a line matches: name[,name..] pattern.",
+        set: |options, value| Ok(options.logs.alarms.lines.push(alarm::rule(value.text()?)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["alarm-segfault", "segfault-alarm"],
+        takes: Takes::Text,
+        section: Section::Logging,
+        status: Status::Adapted("The text is the line about the crash."),
+        with_master: true,
+        help: "Raise this alarm when a process crashes.",
+        set: |options, value| Ok(options.logs.alarms.segfault.push(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["alarm-freq"],
+        takes: Takes::Seconds,
+        section: Section::Logging,
+        help: "Raise an alarm once in so many seconds by the same line (3).",
+        set: |options, value| Ok(options.logs.alarms.freq_s = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["alarm-msg-size"],
+        takes: Takes::Bytes,
+        section: Section::Logging,
+        help: "Cut the text of alarms to so many bytes (8192).",
+        set: |options, value| Ok(options.logs.alarms.text_bytes_max = value.at_least_one()?),
         ..ROW
     },
     Opt {
@@ -3374,9 +3419,6 @@ pub static TABLE: &[Opt] = &[
             "carbon",
             "statsd-push",
             "snmp-community",
-            "alarm",
-            "log-alarm",
-            "alarm-segfault",
             "alarm-fd",
             "rrdtool",
             "rrdtool-lib",
@@ -3416,15 +3458,12 @@ pub static TABLE: &[Opt] = &[
             "carbon-max-retry",
             "carbon-retry-delay",
             "rrdtool-freq",
-            "alarm-freq",
             "alarm-backlog",
             "backlog-alarm",
             "lq-alarm",
             "alarm-lq",
             "listen-queue-alarm",
             "alarm-listen-queue",
-            "alarm-msg-size",
-            "segfault-alarm",
         ],
         takes: Takes::Text,
         section: Section::Stats,

@@ -356,10 +356,15 @@ impl Processes {
                 Some(Ended::Killed(signal)) => format!(", killed by signal {signal}"),
                 _ => String::new(),
             };
-            log::line(format_args!(
+            let text = format!(
                 "DAMN ! worker {} (pid: {pid}) died{how} :( trying respawn ...",
-                worker + 1,
-            ));
+                worker + 1
+            );
+            if death.how.is_some_and(Ended::is_crash) {
+                log::crash(&text);
+            } else {
+                log::line(format_args!("{text}"));
+            }
         }
         if is_followed {
             return;
