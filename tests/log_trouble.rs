@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::harness::packet::{packet, vars};
 use crate::harness::process::Process;
 use crate::harness::server::command;
 use crate::harness::traffic::Traffic;
@@ -46,14 +47,23 @@ struct Stopped {
 }
 
 /// A server whose log is a FIFO that is read up to the ready line and then no more.
-fn with_stopped_reader(app_name: &str, more: &[&str]) -> (Process, String, Stopped) {
+fn with_stopped_reader(app_name: &str, more: &[&str]) -> (Process, Vec<String>, Stopped) {
     let directory = scratch();
     let path = directory.path().join("fifo");
     make_fifo(&path);
     let name = path.display().to_string();
     let app = app(app_name);
     let mut all = vec!["--master", "--http-socket", "127.0.0.1:0", "--wsgi-file", &app];
-    all.extend(["--logto", &name, "--isolation", "process", "--io", "epoll"]);
+    all.extend([
+        "--socket",
+        "127.0.0.1:0",
+        "--logto",
+        &name,
+        "--isolation",
+        "process",
+        "--io",
+        "epoll",
+    ]);
     all.extend_from_slice(more);
     let process = Process::start(command(&all));
     // The server opens it without us; reading and writing, nobody waits for the other.
@@ -63,7 +73,8 @@ fn with_stopped_reader(app_name: &str, more: &[&str]) -> (Process, String, Stopp
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         if let Some((_, address)) = line.trim().split_once(", on ") {
-            return (process, address.to_owned(), Stopped { _lines: lines, _directory: directory });
+            let addresses = address.split(' ').map(str::to_owned).collect();
+            return (process, addresses, Stopped { _lines: lines, _directory: directory });
         }
     }
 }
@@ -72,11 +83,19 @@ fn with_stopped_reader(app_name: &str, more: &[&str]) -> (Process, String, Stopp
 fn a_reader_of_the_log_that_stops_holds_up_no_request_and_no_stop() {
     // What writes the lines is the same in each mode.
     let (mut process, address, _stopped) = with_stopped_reader("hello", &[]);
-    let mut client = Client::connect(&address);
+    let mut client = Client::connect(&address[0]);
     let long = "x".repeat(2000);
     for number in 0..1000 {
         assert_eq!(client.get(&format!("/{number}?{long}")).status, 200);
     }
+    // Shards write lines of their own.
+    let bytes = packet(99, &vars("GET", "/", &[]));
+    for _ in 0..200 {
+        let mut client = Client::connect(&address[1]);
+        client.send(&bytes);
+        client.rest().unwrap();
+    }
+    assert_eq!(client.get("/last").status, 200);
     drop(client);
     assert_eq!(process.stop(libc::SIGTERM), 0);
 }
@@ -85,7 +104,7 @@ fn a_reader_of_the_log_that_stops_holds_up_no_request_and_no_stop() {
 fn what_the_app_prints_waits_for_no_reader_where_the_log_has_an_owner() {
     let more = ["--logger", "stdio"];
     let (mut process, address, _stopped) = with_stopped_reader("prints", &more);
-    let mut client = Client::connect(&address);
+    let mut client = Client::connect(&address[0]);
     let long = "x".repeat(3000);
     let started = Instant::now();
     // 12 MB of what the app prints: more than all pipes hold.

@@ -210,6 +210,15 @@ fn what_clients_send_stays_in_its_place() {
 }
 
 #[test]
+fn what_clients_send_ends_no_line_of_the_server() {
+    let server = Server::shared_with(Mode::ANY, &[]);
+    let path = [("PATH_INFO", "/length/too_small/list")];
+    ask(&server.addresses[1], &packet(0, &vars("GET", "/length\nforged: all is well", &path)));
+    let line = server.log.line("more than its Content-Length");
+    assert!(line.contains("/length\\x0aforged: all is well"), "{line}");
+}
+
+#[test]
 fn some_requests_are_logged_though_logging_is_off() {
     let long = "/large/5000/0?long";
     let cases: &[(&[&str], &[&str])] = &[

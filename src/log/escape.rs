@@ -34,13 +34,19 @@ pub fn escaped(place: Place, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn visible(bytes: &[u8], is_harmless: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
-    if bytes.iter().all(|&byte| is_harmless(byte)) {
+    // What controls of the second set (U+0080 to U+009F) begin with: terminals obey them too.
+    const C1: u8 = 0xc2;
+    if bytes.iter().all(|&byte| is_harmless(byte) && byte != C1) {
         return out.extend_from_slice(bytes);
     }
-    for &byte in bytes {
-        if is_harmless(byte) {
+    let mut is_control = false;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let next = bytes.get(at + 1);
+        let begins = byte == C1 && next.is_some_and(|next| (0x80..0xa0).contains(next));
+        if is_harmless(byte) && !begins && !std::mem::replace(&mut is_control, begins) {
             out.push(byte);
         } else {
+            is_control = begins;
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
@@ -113,6 +119,7 @@ mod tests {
     #[test]
     fn each_place_has_its_escapes() {
         assert_eq!(at(Place::Plain, b"a\"\n\x7f"), "a\"\\x0a\\x7f");
+        assert_eq!(at(Place::Plain, "a\u{9b}2J\u{e9}\u{a9}".as_bytes()), "a\\xc2\\x9b2Jé©");
         assert_eq!(at(Place::Quoted, b"a\"\\\n"), "a\\x22\\x5c\\x0a");
         assert_eq!(at(Place::Json, b"a\"\\\n\x01\xff\xc3\xa9"), "a\\\"\\\\\\n\\u0001\u{fffd}é");
         assert_eq!(at(Place::JsonValue, b"12"), "12");

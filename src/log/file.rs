@@ -226,7 +226,7 @@ impl Sheet {
         }
     }
 
-    /// Begins a new file if this one is as large as it seems. Others may write to it, and rename it.
+    /// Begins a new file if this one is as large as it seems. Others may write to it and rename it.
     fn rotate_if_large(&mut self) {
         let own = self.file.metadata();
         let there = self.path.as_ref().map(std::fs::metadata);
@@ -252,6 +252,10 @@ impl Sheet {
     /// Renames the file and begins a new one. What was written stays in the old one.
     pub(super) fn rotate(&mut self) -> Option<io::Error> {
         let path = self.path.clone()?;
+        // A device or a FIFO keeps its name.
+        if std::fs::metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+            return self.reopen();
+        }
         let backup = self.backup.clone().unwrap_or_else(|| unused_name(&path));
         let error = match std::fs::rename(&path, &backup) {
             Ok(()) => self.reopen(),
@@ -397,6 +401,17 @@ mod tests {
         sheet.add(b"one");
         sheet.flush();
         assert_eq!(texts(directory.path()), ["one\n"]);
+    }
+
+    #[test]
+    fn what_is_no_file_keeps_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.log");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut sheet = of(directory.path(), 1000, None);
+        assert!(sheet.rotate().is_none());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(path.exists());
     }
 
     #[test]

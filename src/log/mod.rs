@@ -60,6 +60,13 @@ pub fn line(text: fmt::Arguments<'_>) {
     begin_and_write(false, text);
 }
 
+/// What a peer sent, for a line of the server: it cannot end it.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len());
+    escape::escaped(escape::Place::Plain, bytes, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Writes a line about a process that has crashed, which `alarm-segfault` may want to know.
 pub fn crash(text: &str) {
     line(format_args!("{text}"));

@@ -2,9 +2,9 @@
 //! and a socket and hands each line to its loggers (`owner.rs`). It never waits for a reader, so
 //! nobody who logs does.
 //!
-//! The master forks it before anything else and starts it again if it dies; pipe and socket outlive it.
-//! At a reload with another configuration a second one takes over, and the first ends when the last
-//! process that writes to it has left.
+//! The master forks it before anything else and starts it again if it dies; pipe and socket outlive
+//! it. At a reload with another configuration a second one takes over, and the first ends when the
+//! last process that writes to it has left.
 
 use std::fs::File;
 use std::io;

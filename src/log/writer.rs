@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use super::{count_lines, out};
 
@@ -11,6 +12,8 @@ const BATCHES_MAX: usize = 256;
 /// Empty batches that may wait for their next use, and how large each of them may have grown.
 const SPARES_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 64 * 1024;
+/// How long the end waits where not everybody has left.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// A shard's end: it gathers the lines of a turn and hands them over.
 pub struct Lines {
@@ -86,10 +89,38 @@ impl Lines {
         }
     }
 
+    pub fn tail(&self) -> Tail {
+        Tail(self.sender.clone())
+    }
+
     /// Hands over what is left; the writer ends when all have done so.
     pub fn close(&mut self) {
         self.flush();
         self.sender = None;
+    }
+}
+
+/// An end of the way that nothing is written to: whoever has it can wait for what others wrote.
+pub struct Tail(Option<SyncSender<Batch>>);
+
+impl Tail {
+    /// Waits until what was handed over is written, for a while: some who hand over may stay.
+    pub fn settle(self) {
+        let Some(sender) = self.0 else { return };
+        let until = Instant::now() + SETTLE;
+        // A line of the server ends what is written together; then the way back is taken after it.
+        let (back, done) = sync_channel(1);
+        for back in [None, Some(back)] {
+            let mut batch = Batch { lines: Vec::new(), back };
+            while let Err(TrySendError::Full(again)) = sender.try_send(batch) {
+                if Instant::now() > until {
+                    return;
+                }
+                batch = again;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let _ = done.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -153,5 +184,54 @@ fn take(mut spare: Vec<u8>, back: &SyncSender<Vec<u8>>, lines: &mut Vec<u8>) {
     if spare.capacity() <= SPARE_BYTES_MAX {
         // Its shard has enough of them, or has ended: this one is freed.
         let _ = back.try_send(spare);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_over_is_waited_for() {
+        let (sender, receiver) = sync_channel(BATCHES_MAX);
+        let mut lines = Lines::new(Some(sender));
+        let taken = &std::sync::atomic::AtomicUsize::new(0);
+        let tail = lines.tail();
+        for _ in 0..100 {
+            lines.batch().extend_from_slice(b"line\n");
+            lines.flush();
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut all = Vec::new();
+                while let Ok(batch) = receiver.recv() {
+                    std::thread::sleep(Duration::from_millis(1));
+                    taken.fetch_add(batch.lines.len(), std::sync::atomic::Ordering::SeqCst);
+                    if let Some(back) = batch.back {
+                        take(batch.lines, &back, &mut all);
+                    }
+                }
+            });
+            tail.settle();
+            assert_eq!(taken.load(std::sync::atomic::Ordering::SeqCst), 500);
+            // One stays, and its lines go on.
+            drop(lines);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_must_not_wait_hands_its_lines_on() {
+        let (sender, receiver) = sync_channel(1);
+        let lines = Lines::new(Some(sender));
+        std::thread::spawn(move || {
+            assert!(!leads_away(b"before\n"));
+            lines.lead_away();
+            assert!(leads_away(b"one\n") && leads_away(b"there is no room\n"));
+        })
+        .join()
+        .unwrap();
+        let batch = receiver.recv().unwrap();
+        assert!(batch.lines == b"one\n" && batch.back.is_none());
+        assert!(receiver.recv().is_err(), "the thread has left, and its end with it");
     }
 }

@@ -128,6 +128,7 @@ pub fn run(
     let driver = choose_driver(options.io)?;
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
     let shards = start_shards(options, &plan, listeners, driver, &pins, &lines, &workers)?;
+    let tail = lines.tail();
     drop(lines);
     if let Some(tie) = &tie {
         tie.tell(News::Ready);
@@ -160,8 +161,12 @@ pub fn run(
     }
     let code = control.run();
     // Shards that were left behind still hold their ends of the log.
-    if control.shards.iter().all(|shard| shard.thread.is_finished()) {
-        writer.finish();
+    match control.shards.iter().all(|shard| shard.thread.is_finished()) {
+        true => {
+            drop(tail);
+            writer.finish();
+        }
+        false => tail.settle(),
     }
     // Interpreters are never finalised: nothing is dropped while their threads exist.
     std::mem::forget(control);

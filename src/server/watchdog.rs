@@ -173,12 +173,16 @@ impl Watchdog {
         let (sitter, seconds) = (*sitter, now.duration_since(*since).as_secs());
         plan.board.worker(sitter.worker).add(worker::HARAKIRIS, 1);
         let asked = running.describe();
+        let shown = |text: &String| log::shown(text.as_bytes());
         let graceful = if self.rules.processes { self.rules.graceful } else { None };
         announce(sitter, 1, true);
         log::dated(format_args!("HARAKIRI !!! worker {number} status !!!"));
         log::dated(format_args!(
             "HARAKIRI [core {thread}] {} - {} {} since {}",
-            asked.remote_addr, asked.method, asked.target, asked.arrived_s
+            shown(&asked.remote_addr),
+            shown(&asked.method),
+            shown(&asked.target),
+            asked.arrived_s
         ));
         log::dated(format_args!("HARAKIRI !!! end of worker {number} status !!!"));
         log::dated(format_args!(

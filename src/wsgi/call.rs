@@ -350,7 +350,7 @@ impl<'l> Local<'l> {
     }
 
     fn tell_dishonest_lengths(&self, reply: &Reply, outcome: Outcome, head: &Head<'_>) {
-        let target = || String::from_utf8_lossy(head.target()).into_owned();
+        let target = || log::shown(head.target());
         if let Outcome::Short { promised, written } = outcome {
             log::line(format_args!(
                 "the app promised {promised} bytes and gave {written} for {}: the connection is \
