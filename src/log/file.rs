@@ -386,7 +386,7 @@ mod tests {
         for number in 0..10 {
             one.add(format!("one {number:02} of ten").as_bytes());
             one.flush();
-            two.add(b"two");
+            two.add(format!("two {number:02} of ten").as_bytes());
             two.flush();
         }
         assert_eq!(all_lines(directory.path()).len(), 20);
