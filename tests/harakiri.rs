@@ -38,8 +38,9 @@ fn a_request_beyond_its_limit_gets_504_and_its_connection_lives_on() {
         let line = log.line("HARAKIRI [core 0] 127.0.0.1 - GET /stuck/spins?/nonexistent/never");
         assert!(line.contains(" since "), "{line}");
         // The Python stack.
-        let line = log.line(" in spins");
-        assert!(line.contains("stuck.py\", line "), "{line}");
+        // Python writes it in pieces, between which other lines may come.
+        log.line(" in spins");
+        log.line("stuck.py\"");
         if mode.is_process() {
             log.line("died, killed by signal 9");
             log.line("Respawned uWSGI worker");
