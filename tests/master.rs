@@ -435,6 +435,13 @@ fn takes_the_sockets_that_systemd_opened() {
     });
 }
 
+/// Copies a program by another process: of ours a child that another test forks in this moment
+/// would hold the new file open for writing, and it could not be executed (ETXTBSY).
+fn copy(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").args([from, to]).status();
+    assert!(status.is_ok_and(|status| status.success()), "{}", to.display());
+}
+
 #[test]
 fn a_new_binary_takes_over_under_the_same_number() {
     for_each_mode(|mode| {
@@ -442,7 +449,7 @@ fn a_new_binary_takes_over_under_the_same_number() {
         let binary = directory.path().join("uwring-installed");
         let install = |name: &str| {
             let new = directory.path().join(name);
-            std::fs::copy(env!("CARGO_BIN_EXE_uwring"), &new).unwrap();
+            copy(Path::new(env!("CARGO_BIN_EXE_uwring")), &new);
             std::fs::rename(&new, &binary).unwrap();
         };
         install("first");
@@ -463,7 +470,7 @@ fn a_new_binary_takes_over_under_the_same_number() {
 
         // A file that is no binary of ours changes nothing.
         let (kept, broken) = (directory.path().join("kept"), directory.path().join("broken"));
-        std::fs::copy("/bin/false", &broken).unwrap();
+        copy(Path::new("/bin/false"), &broken);
         std::fs::rename(&binary, &kept).unwrap();
         std::fs::rename(&broken, &binary).unwrap();
         server.signal(libc::SIGHUP);
