@@ -18,6 +18,7 @@ const OWN: &[u8] = b"[uwsgi-alarm";
 pub(super) struct Bells {
     bells: Vec<Bell>,
     lines: Vec<(Vec<usize>, Pattern)>,
+    except: Vec<(Vec<usize>, Pattern)>,
     segfault: Vec<usize>,
     freq: Duration,
     text_bytes_max: usize,
@@ -63,17 +64,22 @@ impl Bells {
             let at = bells.iter().position(|bell| bell.name == *name);
             at.ok_or_else(|| format!("{option}: there is no alarm \"{name}\""))
         };
-        let mut lines = Vec::new();
-        for (names, pattern) in &alarms.lines {
-            let meant: Result<Vec<_>, _> =
-                names.iter().map(|name| find("log-alarm", name)).collect();
-            let pattern = Pattern::new(pattern).map_err(|error| format!("log-alarm: {error}"))?;
-            lines.push((meant?, pattern));
-        }
+        let rules = |option: &str, rules: &[(Vec<String>, String)]| {
+            let mut all = Vec::new();
+            for (names, pattern) in rules {
+                let meant: Result<Vec<_>, _> =
+                    names.iter().map(|name| find(option, name)).collect();
+                let pattern =
+                    Pattern::new(pattern).map_err(|error| format!("{option}: {error}"))?;
+                all.push((meant?, pattern));
+            }
+            Ok::<_, String>(all)
+        };
         let segfault: Result<Vec<_>, _> =
             alarms.segfault.iter().map(|name| find("alarm-segfault", name)).collect();
         Ok(Bells {
-            lines,
+            lines: rules("log-alarm", &alarms.lines)?,
+            except: rules("not-log-alarm", &alarms.except)?,
             segfault: segfault?,
             bells,
             freq: Duration::from_secs(alarms.freq_s),
@@ -90,7 +96,11 @@ impl Bells {
         for at in 0..self.lines.len() {
             if self.lines[at].1.fits(line) {
                 for index in self.lines[at].0.clone() {
-                    self.raise(index, line);
+                    let is_excepted =
+                        self.except.iter().any(|(bells, p)| bells.contains(&index) && p.fits(line));
+                    if !is_excepted {
+                        self.raise(index, line);
+                    }
                 }
             }
         }
@@ -172,8 +182,10 @@ mod tests {
     fn bells(deed: AlarmDeed, freq_s: u64) -> Bells {
         let alarms = vec![Alarm { name: "one".into(), deed }];
         let lines = vec![(vec!["one".into()], "^bad".into())];
+        let except = vec![(vec!["one".into()], "harmless$".into())];
         let segfault = vec!["one".into()];
-        Bells::new(&Alarms { alarms, lines, segfault, freq_s, text_bytes_max: 10 }).unwrap()
+        let text_bytes_max = 10;
+        Bells::new(&Alarms { alarms, lines, except, segfault, freq_s, text_bytes_max }).unwrap()
     }
 
     #[test]
@@ -185,6 +197,7 @@ mod tests {
         };
         assert_eq!([said("good"), said("bad one"), said("bad one")], [0, 1, 0]);
         assert_eq!([said("bad two"), said("[uwsgi-alarm] bad")], [1, 0]);
+        assert_eq!([said("bad but harmless"), said("bad but harmless?")], [0, 1]);
         bells.crash(b"a text of a crash");
         let said = bells.said();
         assert!(said[0].ends_with(b" - ALARM: x a text of "), "{said:?}");

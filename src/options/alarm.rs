@@ -9,6 +9,8 @@ pub struct Alarms {
     pub alarms: Vec<Alarm>,
     /// Names of alarms, and the pattern of the lines that raise them.
     pub lines: Vec<(Vec<String>, String)>,
+    /// The same of lines that do not raise them all the same.
+    pub except: Vec<(Vec<String>, String)>,
     /// Names of alarms that a crash raises.
     pub segfault: Vec<String>,
     /// An alarm is raised once in so many seconds by the same text.
@@ -40,6 +42,7 @@ impl Default for Alarms {
         Alarms {
             alarms: Vec::new(),
             lines: Vec::new(),
+            except: Vec::new(),
             segfault: Vec::new(),
             freq_s: 3,
             text_bytes_max: 8192,
