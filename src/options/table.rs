@@ -3021,7 +3021,7 @@ pub static TABLE: &[Opt] = &[
     },
     Opt {
         names: &["pcre-jit"],
-        section: Section::Configuration,
+        section: Section::Logging,
         status: Status::Ignored("Patterns are prepared once, without a compiler."),
         help: "Compile patterns to machine code.",
         ..ROW
