@@ -1,4 +1,4 @@
-//! A worker's own send, with a lone request the shard offers the connection's descriptor, and a
+//! A worker's own send: with a lone request the shard offers the connection's descriptor, and a
 //! worker that answers while nothing else waits sends by itself, which saves the shard a turn.
 //!
 //! The word is `descriptor 32 | stage 8`. Whoever moves it out of OFFERED owns the connection's
@@ -197,9 +197,13 @@ impl Call {
         }
         let fd = (word >> 32) as RawFd;
         // Before the offer is taken: see the head of this file.
-        let lent = match self.handoff().home.get() {
-            Some(home) => Lent::Copy(sys::fetch_descriptor(home.as_fd(), fd).ok()?),
-            None => Lent::Borrowed(fd),
+        let lent = match (self.region().sharing(), self.handoff().home.get()) {
+            (Sharing::Threads, _) => Lent::Borrowed(fd),
+            (Sharing::Processes, Some(home)) => {
+                Lent::Copy(sys::fetch_descriptor(home.as_fd(), fd).ok()?)
+            }
+            // The number means something else here: another worker may take offers, not this one.
+            (Sharing::Processes, None) => return None,
         };
         fault::point("own send, fetched");
         let taken = word & !STAGE | TAKEN;

@@ -93,8 +93,8 @@ impl Shard {
             Told::No => Introduced::No,
             Told::InFront | Told::Awaited => Introduced::Awaited,
         };
-        let bytes = Begun { bytes, introduced };
-        monoio::spawn(connection::run(shard, stream, peer, protocol, index, bytes, watched));
+        let begun = Begun { bytes, introduced };
+        monoio::spawn(connection::run(shard, stream, peer, protocol, index, begun, watched));
     }
 }
 

@@ -180,8 +180,8 @@ fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, inde
         true => Introduced::Awaited,
         false => Introduced::No,
     };
-    let bytes = Begun { bytes: Vec::new(), introduced };
-    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, bytes, watched));
+    let begun = Begun { bytes: Vec::new(), introduced };
+    monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, begun, watched));
 }
 
 /// Without descriptors accept fails at once and for ever: waiting is better than spinning.
