@@ -98,7 +98,8 @@ impl Queue {
         Some(Ticket::new(self.region, index, generation))
     }
 
-    /// Fills the slot and puts it into the ring. `flush` wakes the workers for a whole batch.
+    /// Fills the slot and puts it into the ring. `flush` wakes the workers for a whole batch, and
+    /// `may_sleep` must be asked behind it: until then no worker rings.
     pub fn submit(&mut self, ticket: &Ticket, dispatch: &Dispatch<'_>) {
         let index = ticket.slot();
         fill(self.region, index, dispatch);
@@ -112,6 +113,12 @@ impl Queue {
             .store(slot::cell(ticket.generation(), index), Release);
         control.tail.0.store(tail.wrapping_add(1), SeqCst);
         self.unannounced += 1;
+        // The shard is awake, and looks for news before it sleeps: until then nobody need ring. A
+        // lone request is left as it is, for a worker sends its answer only past a shard that
+        // sleeps.
+        if self.unannounced > 1 && control.asleep.0.load(Relaxed) != 0 {
+            control.asleep.0.store(0, Relaxed);
+        }
     }
 
     /// Wakes sleeping workers for what was queued since the last call: one thread a worker, the

@@ -20,10 +20,14 @@ pub(super) async fn turns(shard: Rc<Shard>) {
             let mut queue = shard.queue.borrow_mut();
             queue.flush();
             queue.drain(&mut news);
+            while !queue.may_sleep() {
+                queue.drain(&mut news);
+            }
             if queue.may_need_help() {
                 shard.ticking.raise();
             }
         }
+        shard.row.bump(place::TURNS, 1);
         shard.deliver(&news);
         news.clear();
         let dropped = shard.lines.borrow_mut().flush();

@@ -100,6 +100,8 @@ pub mod shard {
     pub const STATIC: usize = 11;
     /// Connections that have a request, as of the last sweep.
     pub const ACTIVE: usize = 12;
+    /// Times that requests or answers had the shard's attention, a whole batch at once.
+    pub const TURNS: usize = 13;
     pub const WORDS: usize = 16;
 }
 
