@@ -51,4 +51,5 @@ mod static_files;
 mod stats;
 mod uwsgi_module;
 mod uwsgi_protocol;
+mod wait_for;
 mod wsgi;

@@ -21,6 +21,7 @@ mod origin;
 mod reload;
 mod touch;
 mod upgrade;
+mod wait;
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
@@ -110,6 +111,7 @@ pub fn run(
     made.pidfile.write(made.options.pidfile.as_deref())?;
     made.pidfile.write_safely(made.options.safe_pidfile.as_deref())?;
     identity::change_directory(&made.options)?;
+    wait::before_hooks(&made.options)?;
     hooks::run(&made.options, Moment::PreJail)?;
     hooks::run(&made.options, Moment::InJail)?;
     made.listeners = listen::bind(&made.options, (role.shards)(&made.options), &mut old)?;
@@ -124,6 +126,7 @@ pub fn run(
     if let Some(path) = made.options.logto2.as_ref().filter(|_| made.log.is_none()) {
         identity::redirect(path, &made.options)?;
     }
+    wait::before_app(&made.options)?;
     let stats = Stats::bind(&made.options)?;
     let notify = Notify::from_env(&origin.env);
     if !has_master {

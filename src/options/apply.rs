@@ -114,9 +114,10 @@ fn check(setting: &Setting, opt: &Opt, value: Value<'_>, warnings: &mut Vec<Stri
 /// Variables that may be slips are looked at so often, each against all options.
 const SLIPS_MAX: usize = 200;
 
-/// The names that `set-placeholder` makes.
+/// The names that `set-placeholder` and `declare-option` make.
 pub(super) fn declared(settings: &[Setting]) -> HashSet<&str> {
-    let made = settings.iter().filter(|setting| setting.name.starts_with("set-p"));
+    let makes = |name: &str| name.starts_with("set-p") || name.starts_with("declare-option");
+    let made = settings.iter().filter(|setting| makes(&setting.name));
     let pairs = made.filter_map(|setting| setting.value.as_deref()?.split_once('='));
     pairs.map(|(name, _)| name.trim()).collect()
 }

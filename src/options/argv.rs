@@ -43,7 +43,8 @@ pub(super) fn settings(args: Vec<OsString>, read: &mut Read<'_>) -> Result<(), S
         positional(position, &word, read)?;
     }
     include::end_block(read);
-    include::inherit(read)
+    include::inherit(read)?;
+    include::declared_last(read)
 }
 
 /// Whether the word after an option is its value.

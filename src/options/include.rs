@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::magic::Magic;
 use super::setting::{Origin, Read, Setting, World};
-use super::{expand, ini, json, logic, xml, yaml};
+use super::{declared, expand, ini, json, logic, xml, yaml};
 use crate::error::StartError;
 
 /// A file beyond this is none that a person wrote.
@@ -146,10 +146,7 @@ fn append(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
             return Ok(());
         }
         (name, Some(value)) if is_include(name) => value.to_owned(),
-        _ => {
-            read.settings.push(setting);
-            return Ok(());
-        }
+        _ => return append_option(setting, read),
     };
     let place = read.settings.len();
     // The file is read before all values are replaced; what is known by now is.
@@ -169,6 +166,27 @@ fn append(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
     }
     read.block = block;
     Ok(())
+}
+
+/// Appends what is no file, and what it stands for if the configuration declared it.
+fn append_option(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
+    declared::declare(&setting, read)?;
+    let stands_for = declared::expand(&setting, read)?;
+    if !stands_for.is_empty() {
+        read.expanded.insert(read.settings.len());
+    }
+    read.settings.push(setting);
+    read.within += 1;
+    for setting in stands_for {
+        append(setting, read)?;
+    }
+    read.within -= 1;
+    Ok(())
+}
+
+/// Reads what declared options stand for that were not read in their place.
+pub(super) fn declared_last(read: &mut Read<'_>) -> Result<(), StartError> {
+    declared::last(read).into_iter().try_for_each(|setting| append(setting, read))
 }
 
 /// uWSGI: `inherit` files are read when all else was.

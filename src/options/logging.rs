@@ -9,6 +9,15 @@ use super::value::{Address, Value, Wrong};
 /// Where lines go and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Logs {
+    /// Log requests answered with 4xx, or with 5xx, though requests are not logged.
+    pub status_4xx: bool,
+    pub status_5xx: bool,
+    /// Log requests that took at least this many milliseconds even so.
+    pub slow_ms: Option<u64>,
+    /// Log requests answered with no body even so.
+    pub zero: bool,
+    /// Log requests answered with at least this many bytes even so.
+    pub big: Option<u64>,
     /// Log requests answered with a file, or that met an I/O error, even so.
     pub sendfile: bool,
     pub io_error: bool,

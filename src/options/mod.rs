@@ -6,7 +6,9 @@
 mod alarm;
 mod apply;
 mod argv;
+mod awaited;
 pub mod check;
+mod declared;
 mod environment;
 mod expand;
 mod files;
@@ -33,6 +35,7 @@ mod yaml;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+pub use awaited::{Awaited, Thing};
 pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
 pub use http::{Buffers, Http};
 pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment, Privileges};
@@ -225,6 +228,8 @@ pub struct Options {
     pub uid: Option<String>,
     pub gid: Option<String>,
     pub privileges: Privileges,
+    /// What must be there before the server starts.
+    pub awaited: Awaited,
     pub auto_procname: bool,
     pub procname: Option<String>,
     pub procname_prefix: Option<String>,
@@ -264,16 +269,6 @@ pub struct Options {
     // Logging
     /// No line for each request.
     pub disable_logging: bool,
-    /// Log requests answered with 4xx even so.
-    pub log_4xx: bool,
-    /// Log requests answered with 5xx even so.
-    pub log_5xx: bool,
-    /// Log requests that took at least this many milliseconds even so.
-    pub log_slow: Option<u64>,
-    /// Log requests answered with no body even so.
-    pub log_zero: bool,
-    /// Log requests answered with at least this many bytes even so.
-    pub log_big: Option<u64>,
     /// Opened before privileges are dropped.
     pub logto: Option<PathBuf>,
     /// Opened after privileges are dropped.
@@ -428,6 +423,7 @@ impl Default for Options {
             uid: None,
             gid: None,
             privileges: Privileges::default(),
+            awaited: Awaited::default(),
             auto_procname: false,
             procname: None,
             procname_prefix: None,
@@ -452,11 +448,6 @@ impl Default for Options {
             master_fifo: Vec::new(),
             strict: false,
             disable_logging: false,
-            log_4xx: false,
-            log_5xx: false,
-            log_slow: None,
-            log_zero: false,
-            log_big: None,
             logto: None,
             logto2: None,
             log_format: None,

@@ -1,10 +1,12 @@
 //! `Setting`: one thing that was written somewhere, before anyone asks what it means.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Environment;
+use super::declared::Declared;
 use super::logic::Block;
 
 /// Where a setting was written.
@@ -70,6 +72,12 @@ pub(super) struct Read<'a> {
     pub(super) block: Option<Block>,
     /// Files that are read last.
     pub(super) inherited: Vec<(String, Origin)>,
+    /// Options that the configuration made so far.
+    pub(super) declared: HashMap<String, Declared>,
+    /// Where in `settings` they were met and read.
+    pub(super) expanded: HashSet<usize>,
+    /// In how many of them the next setting stands.
+    pub(super) within: usize,
 }
 
 impl Read<'_> {
@@ -85,6 +93,9 @@ impl Read<'_> {
             bytes: 0,
             block: None,
             inherited: Vec::new(),
+            declared: HashMap::new(),
+            expanded: HashSet::new(),
+            within: 0,
         }
     }
 }

@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use super::Options;
 use super::alarm::{self, Alarm};
+use super::awaited::{self, Thing};
 use super::files::{self, By, Compressed, Since};
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::logging::{self, Encoder, Engine, Logger, Route};
@@ -2268,36 +2269,68 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &[
-            "wait-for-interface",
-            "wait-for-file",
-            "wait-for-dir",
-            "wait-for-socket",
-            "wait-for-fs",
-            "wait-interface",
-            "wait-for-iface",
-            "wait-iface",
-            "wait-for-mountpoint",
-        ],
+        names: &["wait-for-interface", "wait-interface", "wait-for-iface", "wait-iface"],
         takes: Takes::Text,
         section: Section::Identity,
-        status: Status::Absent("Say it in the unit: After=, ConditionPathExists=."),
-        help: "Wait for this before starting.",
+        help: "Wait for this network interface before anything is bound.",
+        set: |options, value| {
+            Ok(options.awaited.things.push(Thing::Interface(value.text()?.to_owned())))
+        },
         ..ROW
     },
     Opt {
         names: &[
             "wait-for-interface-timeout",
-            "wait-for-fs-timeout",
             "wait-interface-timeout",
             "wait-for-iface-timeout",
             "wait-iface-timeout",
-            "wait-for-socket-timeout",
         ],
         takes: Takes::Seconds,
         section: Section::Identity,
-        status: Status::Ignored("Nothing is waited for."),
-        help: "Wait this long.",
+        help: "Wait no longer for an interface; 60 unless told.",
+        set: |options, value| Ok(options.awaited.interface_s = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["wait-for-fs", "wait-for-file", "wait-for-dir"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        help: "Wait for this file, of any kind, before anything is bound.",
+        set: |options, value| Ok(options.awaited.things.push(Thing::File(value.text()?.into()))),
+        ..ROW
+    },
+    Opt {
+        names: &["wait-for-mountpoint"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        help: "Wait until something is mounted here, before anything is bound.",
+        set: |options, value| {
+            Ok(options.awaited.things.push(Thing::Mountpoint(value.text()?.into())))
+        },
+        ..ROW
+    },
+    Opt {
+        names: &["wait-for-fs-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Identity,
+        help: "Wait no longer for files and mounts; 60 unless told.",
+        set: |options, value| Ok(options.awaited.file_s = value.seconds()?),
+        ..ROW
+    },
+    Opt {
+        names: &["wait-for-socket"],
+        takes: Takes::Text,
+        section: Section::Identity,
+        help: "Wait until somebody listens at this address, before the app is loaded.",
+        set: |options, value| Ok(options.awaited.things.push(awaited::socket(value)?)),
+        ..ROW
+    },
+    Opt {
+        names: &["wait-for-socket-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Identity,
+        help: "Wait no longer for a socket; 60 unless told.",
+        set: |options, value| Ok(options.awaited.socket_s = value.seconds()?),
         ..ROW
     },
     Opt {
@@ -2783,14 +2816,14 @@ pub static TABLE: &[Opt] = &[
         names: &["log-4xx"],
         section: Section::Logging,
         help: "Log requests answered with 4xx even so.",
-        set: |options, value| Ok(options.log_4xx = value.flag()),
+        set: |options, value| Ok(options.logs.status_4xx = value.flag()),
         ..ROW
     },
     Opt {
         names: &["log-5xx"],
         section: Section::Logging,
         help: "Log requests answered with 5xx even so.",
-        set: |options, value| Ok(options.log_5xx = value.flag()),
+        set: |options, value| Ok(options.logs.status_5xx = value.flag()),
         ..ROW
     },
     Opt {
@@ -2798,14 +2831,14 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Milliseconds,
         section: Section::Logging,
         help: "Log requests that took this many milliseconds even so.",
-        set: |options, value| Ok(options.log_slow = Some(value.milliseconds()?)),
+        set: |options, value| Ok(options.logs.slow_ms = Some(value.milliseconds()?)),
         ..ROW
     },
     Opt {
         names: &["log-zero"],
         section: Section::Logging,
         help: "Log requests answered with no body even so.",
-        set: |options, value| Ok(options.log_zero = value.flag()),
+        set: |options, value| Ok(options.logs.zero = value.flag()),
         ..ROW
     },
     Opt {
@@ -2813,7 +2846,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Bytes,
         section: Section::Logging,
         help: "Log requests answered with this many bytes even so.",
-        set: |options, value| Ok(options.log_big = Some(value.bytes()?)),
+        set: |options, value| Ok(options.logs.big = Some(value.bytes()?)),
         ..ROW
     },
     Opt {
@@ -4383,15 +4416,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &[
-            "declare-option",
-            "declare-option2",
-            "fallback-config",
-            "inject-before",
-            "inject-after",
-            "resolve",
-            "file-write",
-        ],
+        names: &["declare-option", "declare-option2"],
+        takes: Takes::Text,
+        section: Section::Configuration,
+        help: "Make an option: name=option=value;option=value, with $1, $2 .. for its words.",
+        ..ROW
+    },
+    Opt {
+        names: &["fallback-config", "inject-before", "inject-after", "resolve", "file-write"],
         takes: Takes::Text,
         section: Section::Configuration,
         status: Status::Refused("Write what it stands for."),
