@@ -110,6 +110,23 @@ impl Request {
     }
 }
 
+/// A mountpoint as it is compared. uWSGI: a `/` at its end does not count.
+pub fn mountpoint(written: &str) -> Vec<u8> {
+    written.strip_suffix('/').unwrap_or(written).as_bytes().to_vec()
+}
+
+/// The longest mountpoint that the path begins with, up to the path's end or a `/`: its index and
+/// its bytes. The one of everything is empty and does not count.
+pub fn longest_mountpoint(points: &[Vec<u8>], path: &[u8]) -> Option<(usize, usize)> {
+    let fits = |point: &&Vec<u8>| {
+        let rest = path.strip_prefix(point.as_slice()).filter(|_| !point.is_empty());
+        rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    };
+    let len = points.iter().filter(fits).map(Vec::len).max()?;
+    let index = points.iter().position(|point| point.len() == len && fits(&point))?;
+    Some((index, len))
+}
+
 /// Percent-decodes a path once (RFC 3986, 2.1) into `out`. What is no valid escape stays as it is.
 pub fn decode_path(path: &[u8], out: &mut Vec<u8>) {
     out.clear();
@@ -132,6 +149,26 @@ pub fn decode_path(path: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_mountpoint_of_whole_segments_wins() {
+        let mounted = ["", "/one", "/two/", "/one/deep"].map(mountpoint);
+        let found = |path: &str| longest_mountpoint(&mounted, path.as_bytes());
+        for (path, index, len) in [
+            ("/one", 1, 4),
+            ("/one/", 1, 4),
+            ("/one/x", 1, 4),
+            ("/one/deep/y", 3, 9),
+            ("/one/deeper", 1, 4),
+            ("/two", 2, 4),
+            ("/two//z", 2, 4),
+        ] {
+            assert_eq!(found(path), Some((index, len)), "{path}");
+        }
+        for path in ["/", "/onex", "/other", ""] {
+            assert_eq!(found(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn decodes_escapes_once_and_leaves_broken_ones() {

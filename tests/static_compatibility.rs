@@ -3,7 +3,7 @@
 
 use crate::compatibility::{Uwsgi, ask, line_form};
 use crate::harness::packet::{packet, vars};
-use crate::harness::{Response, Server, for_each_process_mode};
+use crate::harness::{Response, Server, app, for_each_process_mode};
 use crate::static_files::{CHANGED, site, start};
 
 /// What uWSGI never sends, and what differs from one connection or second to the next.
@@ -101,6 +101,36 @@ fn finds_the_same_files() {
         &["--static-map", "/={}/other"],
     ] {
         compare_all(&[&maps, more].concat(), &requests);
+    }
+}
+
+#[test]
+fn finds_the_same_files_below_a_mountpoint() {
+    let targets = [
+        "/m/s/hello.txt",
+        "/m/s/docs/",
+        "/m/s",
+        "/m",
+        "/m/",
+        "/m/file",
+        "/mm/s/hello.txt",
+        "/s/hello.txt",
+        "/m/other/other.txt",
+        "/deep/er/s/hello.txt",
+        "/deep/s/hello.txt",
+        "/m%2Fs/hello.txt",
+    ];
+    let requests: Vec<_> = targets.iter().map(|target| (*target, "")).collect();
+    let app = app("hello");
+    let (m, deeper) = (format!("/m={app}"), format!("/deep/er={app}"));
+    let mounts = ["--mount", &m, "--mount", &deeper, "--static-map", "/s={}/site"];
+    for more in [
+        &["--static-map", "/file={}/site/hello.txt"][..],
+        &["--manage-script-name", "--static-map", "/m/file={}/site/hello.txt"],
+        &["--manage-script-name", "--check-static", "{}", "--static-index", "index.html"],
+        &["--manage-script-name", "--check-static-docroot"],
+    ] {
+        compare_all(&[&mounts, more].concat(), &requests);
     }
 }
 

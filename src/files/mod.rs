@@ -33,7 +33,7 @@ use siblings::{Codings, Siblings};
 use types::Types;
 
 use crate::options::{self, Options, ServeMode};
-use crate::request::Request;
+use crate::request::{Request, longest_mountpoint, mountpoint};
 
 /// Which files are served and how: made once, the same for all shards.
 pub struct Rules {
@@ -41,6 +41,8 @@ pub struct Rules {
     roots: Vec<Root>,
     /// The front server's DOCUMENT_ROOT comes last.
     check_docroot: bool,
+    /// With `manage-script-name`: they are cut off the path before.
+    mountpoints: Vec<Vec<u8>>,
     index: Vec<String>,
     /// Links may lead into these.
     safe: Vec<PathBuf>,
@@ -91,6 +93,10 @@ impl Rules {
         Some(Rules {
             roots,
             check_docroot: asked.check_docroot,
+            mountpoints: match options.manage_script_name {
+                true => options.mount.iter().map(|(point, _)| mountpoint(point)).collect(),
+                false => Vec::new(),
+            },
             index: asked.index.clone(),
             safe: asked.safe.iter().map(|directory| here.join(directory)).collect(),
             skip_ext: asked.skip_ext.iter().map(|end| end.as_bytes().to_vec()).collect(),
@@ -166,6 +172,10 @@ impl Files {
             &decoded[..]
         } else {
             raw
+        };
+        let path = match longest_mountpoint(&self.rules.mountpoints, path) {
+            Some((_, len)) => &path[len..],
+            None => path,
         };
         if !self.rules.concern(path, docroot) {
             return None;
