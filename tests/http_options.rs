@@ -71,6 +71,22 @@ fn what_is_no_header_stops_the_start() {
 }
 
 #[test]
+fn http_var_wins_over_what_the_client_says() {
+    for_each_mode(|mode| {
+        let vars = ["HTTP_X_ROLE=none", "HTTPS=on", "REMOTE_ADDR=192.0.2.1"];
+        let more: Vec<_> = vars.iter().flat_map(|var| ["--http-var", var]).collect();
+        let server = Server::http(mode, "all_by_path", &more);
+        for fields in ["", "X-Role: admin\r\n", "x-role: admin\r\nX-ROLE: root\r\n"] {
+            let request = format!("GET /describe HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+            let found = server.ask(request).json()["environ"].clone();
+            assert_eq!(found["HTTP_X_ROLE"], "none", "{mode} {fields}");
+            assert_eq!(found["REMOTE_ADDR"], "192.0.2.1", "{mode}");
+            assert_eq!(found["wsgi.url_scheme"], "https", "{mode}");
+        }
+    });
+}
+
+#[test]
 fn a_balancer_says_who_the_client_is() {
     for_each_mode(|mode| {
         let more = ["--enable-proxy-protocol", "--http-var", "BEHIND=balancer"];

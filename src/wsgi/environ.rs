@@ -27,6 +27,8 @@ pub struct Fixed {
 /// The environ maker of one worker thread.
 pub struct Builder {
     http: Template,
+    /// Of `http-var`.
+    http_vars: Vec<(Kept, Kept)>,
     vars: Template,
     method: Cached,
     target: Cached,
@@ -77,13 +79,21 @@ impl Builder {
         let http = Dict::copy_of(common.as_object());
         http.set_text("SERVER_NAME", &py.str(&fixed.hostname));
         http.set_text("SCRIPT_NAME", &py.interned(""));
-        for (name, value) in &fixed.http_vars {
-            http.set_text(name, &py.str(value));
+        let http_vars = fixed.http_vars.iter();
+        let mut https = None;
+        let http_vars = http_vars.map(|(name, value)| {
+            https = says_https(name.as_bytes(), value.as_bytes(), https);
+            (py.interned(name).keep(), py.str(value).keep())
+        });
+        let http_vars = http_vars.collect();
+        if https == Some(true) {
+            http.set_text("wsgi.url_scheme", &py.interned("https"));
         }
         let interned = |text: &str| py.interned(text).keep();
         let cached = |key: &str| Cached::new(&py.interned(key));
         Builder {
             http: Template::new(http),
+            http_vars,
             vars: Template::new(common),
             method: cached("REQUEST_METHOD"),
             target: cached("REQUEST_URI"),
@@ -164,6 +174,10 @@ impl Builder {
         if !is_sized {
             self.describe_unsized(py, call, &environ);
         }
+        // uWSGI: they come behind all that the client says, and the last one of a name wins.
+        for (name, value) in &self.http_vars {
+            environ.set(name.get(py), value.get(py));
+        }
         environ
     }
 
@@ -189,14 +203,8 @@ impl Builder {
             let value = field.value.of(head.bytes);
             // The last one of a name wins, as in uWSGI.
             is_crowded |= !self.vars.put_variable(py, &template, name, value);
+            https = says_https(name, value, https);
             match name {
-                b"HTTPS" | b"HTTP_X_FORWARDED_SSL" if https.is_none() => {
-                    let on = value.len() >= 2 && value[..2].eq_ignore_ascii_case(b"on");
-                    https = (on || value.starts_with(b"1")).then_some(true);
-                }
-                b"UWSGI_SCHEME" | b"HTTP_X_FORWARDED_PROTO" => {
-                    https = Some(value.eq_ignore_ascii_case(b"https"));
-                }
                 b"SCRIPT_NAME" => script = value,
                 b"PATH_INFO" => path = value,
                 _ => {}
@@ -219,5 +227,18 @@ impl Builder {
             environ.set(self.script_name.get(py), &py.interned(""));
         }
         environ
+    }
+}
+
+/// What a variable says of the request's scheme, with what was `known` before it. uWSGI: only what
+/// says on counts of the first two, and the others are believed either way.
+fn says_https(name: &[u8], value: &[u8], known: Option<bool>) -> Option<bool> {
+    match name {
+        b"HTTPS" | b"HTTP_X_FORWARDED_SSL" if known.is_none() => {
+            let on = value.len() >= 2 && value[..2].eq_ignore_ascii_case(b"on");
+            (on || value.starts_with(b"1")).then_some(true)
+        }
+        b"UWSGI_SCHEME" | b"HTTP_X_FORWARDED_PROTO" => Some(value.eq_ignore_ascii_case(b"https")),
+        _ => known,
     }
 }
