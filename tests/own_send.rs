@@ -1,6 +1,6 @@
 //! Answers that a worker sends by itself: the same bytes, in the same order, and nothing lost.
 
-use crate::harness::{Mode, Server, eventually, for_each_mode};
+use crate::harness::{Mode, Server, eventually, for_each_mode, packet};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -28,6 +28,51 @@ fn a_lone_request_is_answered_by_the_worker_itself() {
         }
         let sends = counter(&server, "worker_sends");
         assert!((50..=100).contains(&sends), "{mode}: {sends} of 100");
+    });
+}
+
+#[test]
+fn a_worker_ends_the_connection_with_its_answer() {
+    for_each_mode(|mode| {
+        let server = server(mode, &["--socket", "127.0.0.1:0"]);
+        let close = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        for _ in 0..30 {
+            let mut client = server.connect();
+            client.send(close);
+            let response = client.response();
+            assert_eq!((response.text(), response.closes()), ("hello", true), "{mode}");
+            client.assert_closed();
+            // Nothing but the end tells this client where the body ends.
+            let mut client = server.connect();
+            client.send("GET /hello HTTP/1.0\r\n\r\n");
+            let answer = client.rest().unwrap();
+            assert!(answer.ends_with(b"hello"), "{mode}: {answer:?}");
+            let response = packet::get(&server, "/hello");
+            assert_eq!((response.status, response.text()), (200, "hello"), "{mode}");
+            assert_eq!(response.field("connection"), None, "{mode}");
+        }
+        let sends = counter(&server, "worker_sends");
+        assert!(sends >= 45, "{mode}: {sends} of 90");
+        // Clients that do not close are not waited for.
+        let mut open: Vec<_> = (0..5).map(|_| server.connect()).collect();
+        for client in &mut open {
+            client.send(close);
+            assert_eq!(client.response().text(), "hello");
+        }
+        eventually("the server has closed", || counter(&server, "connections") == 0);
+    });
+}
+
+#[test]
+fn what_comes_behind_the_last_request_loses_no_answer() {
+    for_each_mode(|mode| {
+        let server = server(mode, &[]);
+        for _ in 0..20 {
+            let mut client = server.connect();
+            client.send("GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let _ = client.try_send(&[b'x'; 5000]);
+            assert_eq!(client.response().text(), "hello", "{mode}");
+        }
     });
 }
 

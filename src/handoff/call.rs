@@ -24,6 +24,8 @@ pub mod flag {
     pub const PATH_ENCODED: u32 = 4;
     /// Request: the body lies in a file whose path is in the input window.
     pub const SPOOLED: u32 = 8;
+    /// Request: its connection ends with the response.
+    pub const ENDS: u32 = 16;
 
     /// Response: the head is in the output window.
     pub const HAS_HEAD: u32 = 1;

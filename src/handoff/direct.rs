@@ -95,8 +95,7 @@ impl Handoff {
 }
 
 impl Ticket {
-    /// Offers a connection that lives on after this HTTP response, before the request is submitted.
-    /// False if it cannot be.
+    /// Offers a connection, before the request is submitted. False if it cannot be.
     pub fn offer(&self, fd: RawFd) -> bool {
         let direct = self.region().direct(self.slot());
         let Ok(fd) = u32::try_from(fd) else { return false };

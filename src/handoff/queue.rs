@@ -22,6 +22,8 @@ pub struct Dispatch<'a> {
     pub remote_port: &'a [u8],
     /// Index of the listener that took the connection.
     pub listener: u32,
+    /// The connection ends with the response.
+    pub ends: bool,
     pub body: DispatchBody<'a>,
     /// Microseconds since the epoch at which the head was complete.
     pub arrived_us: u64,
@@ -348,6 +350,7 @@ fn fill(region: &Region, index: usize, dispatch: &Dispatch<'_>) {
     flags |= if request.kind == Fields::Vars { flag::VARS } else { 0 };
     flags |= if request.version == Version::Http11 { flag::HTTP_11 } else { 0 };
     flags |= if request.path_is_encoded { flag::PATH_ENCODED } else { 0 };
+    flags |= if dispatch.ends { flag::ENDS } else { 0 };
 
     window::reset(&entry.input);
     window::reset(&entry.output);

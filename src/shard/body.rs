@@ -108,8 +108,8 @@ pub(super) struct Receiving<'c, F> {
     pub(super) shard: &'c Shard,
     pub(super) reader: &'c mut Reader<F>,
     pub(super) watch: &'c Watch,
-    /// The connection may carry another request.
-    pub(super) keeps: bool,
+    /// The peer is to be heard while the app runs.
+    pub(super) watches: bool,
 }
 
 impl<F: Future<Output = Received>> Receiving<'_, F> {
@@ -226,10 +226,10 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
 
     /// Keeps a read armed while the app runs, to see a peer that breaks the connection. With bytes
     /// of a next request in the buffer there is no need: they are served first. A connection that
-    /// ends with this response has the read only if the request is slow: it would have to be
-    /// cancelled, which costs as much as a request.
+    /// ends with this response has the read only if the request is slow, or a worker may send the
+    /// response: else it would have to be cancelled, which costs as much as a request.
     async fn watch_peer(&mut self, ticket: &Ticket, news: &News<'_>) {
-        if !self.keeps {
+        if !self.watches {
             self.watch.slow().await;
         }
         if self.reader.is_armed() || self.reader.bytes().is_empty() {

@@ -81,6 +81,10 @@ pub(super) async fn run(
     };
     let Begun { mut bytes, introduced } = begun;
     bytes.reserve(buffer_bytes.saturating_sub(bytes.len()));
+    if bytes.is_empty() {
+        // Mostly the request came with the connection: to arm a read would cost a turn of the ring.
+        sys::receive_now(fd, &mut bytes);
+    }
     let mut connection = Connection {
         shard: Rc::clone(&shard),
         reader: reader(read, bytes),

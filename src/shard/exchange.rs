@@ -215,18 +215,21 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         }
     }
     let mut held = reserve(&shard).await;
-    dispatch(connection, request, arrived_us, &held, &rest, &body, spool.as_ref());
+    let is_http = connection.is_http();
+    let ends = !shard.keeps(request, is_http);
+    let lends = offered::offer(connection, request, held.ticket(), rest.is_done());
+    let way = Way { arrived_us, ends };
+    dispatch(connection, request, &way, &held, &rest, &body, spool.as_ref());
     shard.give_buffer(body);
 
     let left = Cell::new(rest.left());
     let ticket = held.ticket();
     let news = News { signal: shard.news_of(ticket.slot()), ticket, count: Cell::new(0) };
-    let is_http = connection.is_http();
     let mut receiving = Receiving {
         shard: &shard,
         reader: &mut connection.reader,
         watch: &connection.watch,
-        keeps: request.keep_alive && is_http,
+        watches: lends || (request.keep_alive && is_http),
     };
     let sent = {
         let mut sending = respond::Sending {
@@ -240,6 +243,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
             news: &news,
             body_left: &left,
             is_http,
+            ends,
             arrived_us,
         };
         let receive = pin!(receiving.stream(&mut rest, &left, held.ticket(), &news));
@@ -254,7 +258,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
     held.is_sent = !sent.is_cut;
     let sharing = shard.handoff.region.sharing();
-    connection.was_copied |= sent.ended_us.is_some() && sharing == Sharing::Processes;
+    connection.was_copied |= sent.ended_us.is_some() && sharing == Sharing::Processes && !ends;
     drop(held);
     after(connection, &mut rest, left.get(), &sent).await
 }
@@ -283,7 +287,7 @@ pub(super) async fn after<F: Future<Output = Received>>(
         shard: &shard,
         reader: &mut connection.reader,
         watch: &connection.watch,
-        keeps: true,
+        watches: true,
     };
     match receiving.drain(rest).await {
         Ok(()) => Next::Keep,
@@ -291,10 +295,17 @@ pub(super) async fn after<F: Future<Output = Received>>(
     }
 }
 
+/// What a worker is told of a request's way, besides the request.
+struct Way {
+    arrived_us: u64,
+    /// The connection ends with the response.
+    ends: bool,
+}
+
 fn dispatch<F: Future<Output = Received>>(
     connection: &mut Connection<F>,
     request: &Request,
-    arrived_us: u64,
+    way: &Way,
     held: &Held,
     rest: &Rest,
     body: &[u8],
@@ -315,7 +326,6 @@ fn dispatch<F: Future<Output = Received>>(
             },
         },
     };
-    offered::offer(connection, request, held.ticket(), rest.is_done());
     shard.queue.borrow_mut().submit(
         held.ticket(),
         &Dispatch {
@@ -324,8 +334,9 @@ fn dispatch<F: Future<Output = Received>>(
             remote_addr: connection.peer.addr.as_bytes(),
             remote_port: connection.peer.port.as_bytes(),
             listener: connection.listener,
+            ends: way.ends,
             body,
-            arrived_us,
+            arrived_us: way.arrived_us,
         },
     );
     connection.reader.consume(request.head_len);

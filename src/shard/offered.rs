@@ -89,25 +89,25 @@ impl Shard {
 
 /// Lets the worker send the answer by itself, if the shard would have to be woken for it alone: it
 /// is the only request now, or requests take long here. And only if the answer will be the
-/// connection's only business: the read that tells us of the end is armed before it.
+/// connection's only business: the read that tells us of the end is armed before it. False if the
+/// shard sends.
 pub(super) fn offer<F: Future<Output = Received>>(
     connection: &Connection<F>,
     request: &Request,
     ticket: &Ticket,
     body_is_here: bool,
-) {
+) -> bool {
     let shard: &Rc<Shard> = &connection.shard;
-    // A connection that ends gains nothing: it needs the shard's turn for its close. With more
-    // bytes here no read is armed that could wake us.
-    if body_is_here
+    // With more bytes here no read is armed that could wake us.
+    let lends = body_is_here
         && shard.workers_send.get()
         && connection.reader.buffered() == request.head_len
-        && shard.keeps(request, connection.is_http())
         && (shard.app_is_slow.get() || shard.is_alone())
-        && ticket.offer(connection.fd)
-    {
+        && ticket.offer(connection.fd);
+    if lends {
         shard.offered.put(ticket.slot());
     }
+    lends
 }
 
 impl Shard {

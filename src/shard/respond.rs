@@ -59,6 +59,8 @@ pub(super) struct Sending<'c> {
     /// What of the request's body has not been read.
     pub(super) body_left: &'c Cell<u64>,
     pub(super) is_http: bool,
+    /// The connection ends with the response.
+    pub(super) ends: bool,
     pub(super) arrived_us: u64,
 }
 
@@ -121,7 +123,7 @@ impl Sending<'_> {
         self.ticket.take_output(progress.pending, self.out);
         self.flush().await?;
         Ok(Sent {
-            keep_alive: self.shard.keeps(self.request, self.is_http),
+            keep_alive: !self.ends && self.shard.keeps(self.request, self.is_http),
             status: head.status,
             headers: head.headers,
             head_bytes: u64::from(own.head_bytes),
@@ -139,7 +141,8 @@ impl Sending<'_> {
         self.ticket.take_output(head.head_len as usize, out);
         let has_length = head.length.is_some();
         let framing = Framing::of(self.is_http, self.request.version, has_length, bodiless);
-        let keep_alive = self.shard.keeps(self.request, self.is_http)
+        let keep_alive = !self.ends
+            && self.shard.keeps(self.request, self.is_http)
             && framing != Framing::Close
             && progress.flags & flag::CUT == 0
             && self.body_left.get() <= DRAIN_BYTES_MAX;
@@ -296,7 +299,8 @@ impl Sending<'_> {
 
     async fn own(&mut self, status: u16, reason: &str, detail: &str) -> io::Result<Sent> {
         self.out.clear();
-        let keep_alive = self.shard.keeps(self.request, self.is_http) && self.body_left.get() == 0;
+        let keep_alive =
+            !self.ends && self.shard.keeps(self.request, self.is_http) && self.body_left.get() == 0;
         let connection = Connection::of(self.is_http, keep_alive, self.request.version);
         refusal::write(status, reason, detail, connection, self.out);
         if self.request.is_head

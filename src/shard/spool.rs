@@ -48,7 +48,7 @@ pub(super) async fn gather<F: Future<Output = Received>>(
         shard: &shard,
         reader: &mut connection.reader,
         watch: &connection.watch,
-        keeps: true,
+        watches: true,
     };
     let invite = request.expects_continue.then_some(&mut connection.writer);
     receiving.gather(rest, request.head_len, in_memory, body, invite).await?;

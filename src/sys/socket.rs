@@ -187,6 +187,19 @@ pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// Appends what has arrived to `buffer`, within its capacity, without waiting. An end or an error
+/// is left to whoever receives next.
+pub fn receive_now(fd: RawFd, buffer: &mut Vec<u8>) {
+    let spare = buffer.spare_capacity_mut();
+    // SAFETY: pointer and length are those of the spare room, which the kernel only writes into.
+    let received =
+        unsafe { libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), libc::MSG_DONTWAIT) };
+    if let Ok(received) = usize::try_from(received) {
+        // SAFETY: the kernel has filled so many bytes of the spare room.
+        unsafe { buffer.set_len(buffer.len() + received) };
+    }
+}
+
 /// Sends what the socket takes of two texts, one behind the other, without waiting.
 ///
 /// # Errors

@@ -12,9 +12,10 @@ use super::headers::{self, Framing};
 use crate::handoff::{App, Call, OwnSent, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
 use crate::request::Version;
-use crate::response::{Added, Amendment, Connection, Date, encode_head, version_text};
+use crate::response::{Added, Amendment, Connection, Date, Framing as End};
+use crate::response::{encode_head, version_text};
 use crate::shared::now_us;
-use crate::sys;
+use crate::sys::{self, Half};
 
 /// Bodies from this size on are handed to the shard as they are, when it shares our memory.
 const LARGE_BYTES: usize = 16 * 1024;
@@ -62,27 +63,34 @@ impl State {
     /// Sends a whole response from here, if the shard has lent the connection for that.
     fn send(&mut self, call: &Call, app: App) -> bool {
         let Framing { length, flags, .. } = self.framing;
-        let ends_by_length = length.is_some() || self.bodiless;
-        if !ends_by_length || !call.may_send(self.is_slow) {
+        let head = call.head();
+        let version = if head.has(flag::HTTP_11) { Version::Http11 } else { Version::Http10 };
+        let (is_http, ends) = (!head.has(flag::VARS), head.has(flag::ENDS));
+        let end = End::of(is_http, version, length.is_some(), self.bodiless);
+        let is_told = end == End::Length || (end == End::Close && ends);
+        if !is_told || !call.may_send(self.is_slow) {
             return false;
         }
-        let is_11 = call.head().has(flag::HTTP_11);
-        let version = if is_11 { Version::Http11 } else { Version::Http10 };
         let Some(lent) = call.take_send() else { return false };
         let out = &mut self.out;
         out.clear();
-        out.extend_from_slice(version_text(true, version));
+        out.extend_from_slice(version_text(is_http, version));
         call.take_back_output(self.head_len, out);
         let added = Added {
-            length: length.filter(|_| flags & flag::LENGTH_KNOWN != 0),
-            date: (flags & flag::HAS_DATE == 0).then(|| self.date.line(call.arrived_us())),
+            length: length.filter(|_| is_http && flags & flag::LENGTH_KNOWN != 0),
+            date: (is_http && flags & flag::HAS_DATE == 0)
+                .then(|| self.date.line(call.arrived_us())),
             chunked: false,
-            connection: Connection::of(true, true, version),
+            connection: Connection::of(is_http, !ends, version),
         };
         encode_head(&added, out);
         let head_len = out.len();
         call.take_back_output(usize::MAX, out);
         let result = sys::send_now(lent.fd(), out);
+        if ends && matches!(result, Ok(sent) if sent == out.len()) {
+            // The shard closes when it hears the peer's own end, or looks next.
+            sys::shut(lent.fd(), Half::Write);
+        }
         // A copy must not outlive the request: the peer would see no end of the connection.
         drop(lent);
         let left = result.ok().map(|sent| &out[sent..]);
@@ -144,9 +152,8 @@ impl Reply {
         state.head.clear();
         state.framing = Framing::default();
         (state.started, state.sent, state.surplus) = (false, false, false);
-        (state.whole, state.is_slow) = (false, is_slow);
+        (state.whole, state.is_slow, state.written) = (false, is_slow, 0);
         (state.is_head, state.bodiless) = (is_head, is_head);
-        state.written = 0;
     }
 
     /// Whether the app has called start_response.
