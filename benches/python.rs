@@ -79,6 +79,7 @@ fn dispatch<'a>(request: &'a Request, head: &'a str) -> Dispatch<'a> {
         remote_addr: b"127.0.0.1",
         remote_port: b"49152",
         listener: 0,
+        ends: false,
         body: DispatchBody::Whole(b""),
         arrived_us: 1,
     }

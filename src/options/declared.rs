@@ -5,7 +5,8 @@
 //! read when all else was. uWSGI gives such values to the option as they are; here `%(name)` and
 //! `$(ENV)` are replaced in them as anywhere.
 
-use super::setting::{Origin, Read, Setting};
+use super::include::BYTES_MAX;
+use super::setting::{Read, Setting};
 use super::table;
 use crate::error::StartError;
 
@@ -34,10 +35,7 @@ impl Declared {
         };
         let text = setting.value.as_deref().unwrap_or("");
         let wrong = || {
-            let Setting { name, origin, .. } = setting;
-            StartError::new(format!(
-                "{origin}: {name}: expected name=option=value;option=value, found \"{text}\""
-            ))
+            wrong(setting, &format!("expected name=option=value;option=value, found \"{text}\""))
         };
         let (name, template) = text.split_once('=').ok_or_else(wrong)?;
         let mut options = Vec::new();
@@ -52,35 +50,57 @@ impl Declared {
         Ok(Some((name.to_owned(), Declared { template: options, is_last })))
     }
 
-    /// What the option stands for with this value.
-    fn settings(&self, value: Option<&str>, origin: &Origin) -> Vec<Setting> {
-        let words: Vec<_> = value.unwrap_or("").split(' ').filter(|w| !w.is_empty()).collect();
-        let one = |(name, value): &(String, String)| Setting {
-            name: name.clone(),
-            value: Some(filled(value, &words)),
-            origin: origin.clone(),
-        };
-        self.template.iter().map(one).collect()
+    /// What the option stands for with this value; counts its bytes in `all`.
+    ///
+    /// # Errors
+    /// All would be more than a configuration may be.
+    fn settings(
+        &self,
+        used: &Setting,
+        all: &mut usize,
+        settings: &mut Vec<Setting>,
+    ) -> Result<(), StartError> {
+        let value = used.value.as_deref().unwrap_or("");
+        let words: Vec<_> = value.split(' ').filter(|word| !word.is_empty()).collect();
+        for (name, value) in &self.template {
+            let left = BYTES_MAX.saturating_sub(*all);
+            let Some(value) = filled(value, &words, left.saturating_sub(name.len())) else {
+                let why = format!("it stands for more than {} MiB", BYTES_MAX >> 20);
+                return Err(wrong(used, &why));
+            };
+            *all += name.len() + value.len();
+            let origin = used.origin.clone();
+            settings.push(Setting { name: name.clone(), value: Some(value), origin });
+        }
+        Ok(())
     }
 }
 
-/// Replaces `$1` .. in `text`; one that no word is there for stays.
-fn filled(text: &str, words: &[&str]) -> String {
-    let mut filled = String::with_capacity(text.len());
+fn wrong(setting: &Setting, why: &str) -> StartError {
+    let Setting { name, origin, .. } = setting;
+    StartError::new(format!("{origin}: {name}: {why}"))
+}
+
+/// Replaces `$1` .. in `text`; one that no word is there for stays. None if the whole would be
+/// longer than `max`.
+fn filled(text: &str, words: &[&str], max: usize) -> Option<String> {
+    let mut filled = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         let (before, after) = rest.split_at(at);
         filled.push_str(before);
         let digits = after[1..].bytes().take_while(u8::is_ascii_digit).count();
         let number = after[1..=digits].parse::<usize>().ok();
-        match number.and_then(|number| words.get(number.checked_sub(1)?)) {
-            Some(word) => filled.push_str(word),
-            None => filled.push_str(&after[..=digits]),
+        let word = number.and_then(|number| words.get(number.checked_sub(1)?).copied());
+        let put = word.unwrap_or(&after[..=digits]);
+        if filled.len() + put.len() > max {
+            return None;
         }
+        filled.push_str(put);
         rest = &after[1 + digits..];
     }
     filled.push_str(rest);
-    filled
+    (filled.len() <= max).then_some(filled)
 }
 
 /// Takes a declaration. uWSGI: the first of a name holds, and an option stays what it is.
@@ -99,30 +119,33 @@ pub(super) fn declare(setting: &Setting, read: &mut Read<'_>) -> Result<(), Star
 /// What `setting` stands for, if its name is declared by now.
 ///
 /// # Errors
-/// Declared options that stand for each other without end.
+/// Declared options that stand for each other without end, or for too much.
 pub(super) fn expand(setting: &Setting, read: &mut Read<'_>) -> Result<Vec<Setting>, StartError> {
     let declared = read.declared.get(&setting.name).filter(|declared| !declared.is_last);
     let Some(declared) = declared else { return Ok(Vec::new()) };
     if read.within >= DEPTH_MAX {
-        let Setting { name, origin, .. } = setting;
-        let why = "declared options stand for each other without end";
-        return Err(StartError::new(format!("{origin}: {name}: {why}")));
+        return Err(wrong(setting, "declared options stand for each other without end"));
     }
-    Ok(declared.settings(setting.value.as_deref(), &setting.origin))
+    let mut settings = Vec::new();
+    declared.settings(setting, &mut read.bytes, &mut settings)?;
+    Ok(settings)
 }
 
 /// What the options stand for that are read when all else was.
-pub(super) fn last(read: &mut Read<'_>) -> Vec<Setting> {
+///
+/// # Errors
+/// It is too much.
+pub(super) fn last(read: &mut Read<'_>) -> Result<Vec<Setting>, StartError> {
     let mut last = Vec::new();
     for (index, setting) in read.settings.iter().enumerate() {
         let Some(declared) = read.declared.get(&setting.name) else { continue };
         if declared.is_last || !read.expanded.contains(&index) {
-            last.extend(declared.settings(setting.value.as_deref(), &setting.origin));
+            declared.settings(setting, &mut read.bytes, &mut last)?;
         }
     }
     // Once is enough, whatever they stand for.
     read.declared.clear();
-    last
+    Ok(last)
 }
 
 #[cfg(test)]
@@ -131,10 +154,16 @@ mod tests {
 
     #[test]
     fn words_take_the_places_of_their_numbers() {
-        assert_eq!(filled("$1-$2-$1", &["a", "b"]), "a-b-a");
-        assert_eq!(filled("$10 $0 $x $ $3", &["a", "b"]), "$10 $0 $x $ $3");
-        assert_eq!(filled("$$1 äö$2", &["a", "b"]), "$a äöb");
-        assert_eq!(filled("", &[]), "");
+        for (text, expected) in [
+            ("$1-$2-$1", "a-b-a"),
+            ("$10 $0 $x $ $3", "$10 $0 $x $ $3"),
+            ("$$1 äö$2", "$a äöb"),
+            ("", ""),
+        ] {
+            assert_eq!(filled(text, &["a", "b"], 100).as_deref(), Some(expected));
+        }
+        assert_eq!(filled("$1$1$1", &["12345"], 14), None);
+        assert_eq!(filled("xxx", &[], 2), None);
     }
 
     /// The settings of an ini file with these lines, without the first, or the error.
@@ -200,6 +229,14 @@ mod tests {
         assert!(error.ends_with("declared options stand for each other without end"), "{error}");
         let growing = "declare-option = a=a=$1;a=$1\na = 1\n";
         read(growing).expect_err("it never ends either");
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_an_error() {
+        let template = "$1".repeat(250_000);
+        let text = format!("declare-option = a=x={template}\na = {}\n", "y".repeat(500_000));
+        let error = read(&text).expect_err("it is 125 GB");
+        assert!(error.ends_with("app.ini:3: a: it stands for more than 128 MiB"), "{error}");
     }
 
     #[test]

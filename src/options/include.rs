@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 32 << 20;
 /// Settings of all sources together.
 const SETTINGS_MAX: usize = 1_000_000;
 /// Names and values of all sources together.
-const BYTES_MAX: usize = 128 << 20;
+pub(super) const BYTES_MAX: usize = 128 << 20;
 /// Files within files.
 const DEPTH_MAX: usize = 64;
 /// A file that names another one twice, which names another one twice ...
@@ -186,7 +186,7 @@ fn append_option(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError
 
 /// Reads what declared options stand for that were not read in their place.
 pub(super) fn declared_last(read: &mut Read<'_>) -> Result<(), StartError> {
-    declared::last(read).into_iter().try_for_each(|setting| append(setting, read))
+    declared::last(read)?.into_iter().try_for_each(|setting| append(setting, read))
 }
 
 /// uWSGI: `inherit` files are read when all else was.
