@@ -39,9 +39,9 @@ pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
 };
 pub use socket::{
-    Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_now,
-    receive_with_fd, reset_at_close, send_both_now, send_file_now, send_now, send_with_fd, shut,
-    tcp_socket, tune, unread,
+    Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_into,
+    receive_now, receive_with_fd, reset_at_close, send_both_now, send_file_now, send_now,
+    send_with_fd, shut, tcp_socket, tune, unread,
 };
 pub use users::{drop_privileges, group_id, user, user_id};
 

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::os::fd::{FromRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -327,6 +327,20 @@ impl Region {
         // SAFETY: the range was checked, `bytes` is private memory and cannot overlap it; the state
         // word (or the window's counters) says that nobody else uses the range now.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    }
+
+    /// Receives from a socket into an area, without waiting, and returns how many bytes.
+    pub(super) fn receive(
+        &self,
+        slot: usize,
+        area: Area,
+        at: usize,
+        len: usize,
+        fd: RawFd,
+    ) -> usize {
+        let to = self.area(slot, area, at, len);
+        // SAFETY: as in `put`, but that the kernel writes.
+        unsafe { sys::receive_into(fd, to, len) }
     }
 
     /// Appends a copy of an area's bytes to `out`. What another process may be changing is copied

@@ -3,6 +3,7 @@
 //! What decides about the connection stays here and in the connection; lengths that a worker wrote
 //! are read once and checked.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use bytes::Bytes;
@@ -205,6 +206,18 @@ impl Ticket {
             window::wake_worker(self.region, input);
         }
         put
+    }
+
+    /// Receives up to `max` bytes of the request body from a socket into the window, as far as they
+    /// are here and it has room in one piece; returns how many. An end or an error is left to
+    /// whoever receives next.
+    pub fn receive_body(&self, fd: RawFd, max: u64) -> usize {
+        let input = &self.entry().input;
+        let received = window::receive(self.region, self.slot, input, fd, max);
+        if received > 0 && window::pending(input) >= input.wanted.load(SeqCst) as usize {
+            window::wake_worker(self.region, input);
+        }
+        received
     }
 
     /// Says how the request body ended.

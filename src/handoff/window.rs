@@ -3,6 +3,7 @@
 //! `produced` and `consumed` count bytes and only grow; a position is the count modulo the window.
 //! Whoever waits sets its flag, looks again, and only then sleeps.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
 use std::time::Duration;
 
@@ -62,6 +63,17 @@ pub(super) fn put(
     }
     window.produced.store(produced + len as u64, SeqCst);
     len
+}
+
+/// Receives from a socket into the input's free part, without waiting, and returns how much.
+pub(super) fn receive(region: &Region, slot: usize, window: &Window, fd: RawFd, max: u64) -> usize {
+    let produced = window.produced.load(Relaxed);
+    let at = (produced % WINDOW_BYTES as u64) as usize;
+    let max = usize::try_from(max).unwrap_or(WINDOW_BYTES);
+    let len = space(window).min(WINDOW_BYTES - at).min(max);
+    let received = if len == 0 { 0 } else { region.receive(slot, Area::Input, at, len, fd) };
+    window.produced.store(produced + received as u64, SeqCst);
+    received
 }
 
 /// The oldest pending bytes, at most `max`, in one or two pieces; they stay until `consume`.

@@ -83,7 +83,7 @@ pub(super) async fn run(
     bytes.reserve(buffer_bytes.saturating_sub(bytes.len()));
     if bytes.is_empty() {
         // Mostly the request came with the connection: to arm a read would cost a turn of the ring.
-        sys::receive_now(fd, &mut bytes);
+        sys::receive_now(fd, bytes.capacity(), &mut bytes);
     }
     let mut connection = Connection {
         shard: Rc::clone(&shard),

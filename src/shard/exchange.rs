@@ -228,6 +228,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     let mut receiving = Receiving {
         shard: &shard,
         reader: &mut connection.reader,
+        fd: connection.fd,
         watch: &connection.watch,
         watches: lends || (request.keep_alive && is_http),
     };
@@ -286,6 +287,7 @@ pub(super) async fn after<F: Future<Output = Received>>(
     let mut receiving = Receiving {
         shard: &shard,
         reader: &mut connection.reader,
+        fd: connection.fd,
         watch: &connection.watch,
         watches: true,
     };

@@ -47,6 +47,7 @@ pub(super) async fn gather<F: Future<Output = Received>>(
     let mut receiving = Receiving {
         shard: &shard,
         reader: &mut connection.reader,
+        fd: connection.fd,
         watch: &connection.watch,
         watches: true,
     };

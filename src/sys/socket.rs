@@ -187,17 +187,30 @@ pub fn send_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Appends what has arrived to `buffer`, within its capacity, without waiting. An end or an error
-/// is left to whoever receives next.
-pub fn receive_now(fd: RawFd, buffer: &mut Vec<u8>) {
-    let spare = buffer.spare_capacity_mut();
-    // SAFETY: pointer and length are those of the spare room, which the kernel only writes into.
-    let received =
-        unsafe { libc::recv(fd, spare.as_mut_ptr().cast(), spare.len(), libc::MSG_DONTWAIT) };
-    if let Ok(received) = usize::try_from(received) {
-        // SAFETY: the kernel has filled so many bytes of the spare room.
-        unsafe { buffer.set_len(buffer.len() + received) };
+/// Appends at most `max` bytes of what has arrived to `buffer`, without waiting, and returns how
+/// many. An end or an error is left to whoever receives next.
+pub fn receive_now(fd: RawFd, max: usize, buffer: &mut Vec<u8>) -> usize {
+    buffer.reserve(max);
+    let spare = buffer.spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: there is room for so much, of which as much is filled as the length then says.
+    unsafe {
+        let received = receive_into(fd, spare, max);
+        buffer.set_len(buffer.len() + received);
+        received
     }
+}
+
+/// The same, to where `to` points.
+///
+/// # Safety
+/// The kernel may write `len` bytes there.
+pub unsafe fn receive_into(fd: RawFd, to: *mut u8, len: usize) -> usize {
+    if len == 0 {
+        return 0;
+    }
+    // SAFETY: what the caller promised.
+    let received = unsafe { libc::recv(fd, to.cast(), len, libc::MSG_DONTWAIT) };
+    usize::try_from(received).unwrap_or(0)
 }
 
 /// Sends what the socket takes of two texts, one behind the other, without waiting.
