@@ -1,7 +1,7 @@
 //! Options about HTTP and its sockets: fields of all responses, the PROXY protocol, buffers.
 
 use crate::harness::server::command;
-use crate::harness::{Client, Server, app, for_each_mode, scratch};
+use crate::harness::{Client, Mode, Server, app, for_each_mode, scratch};
 use crate::harness::{packet, process::Process};
 
 /// Asks for the environ, with `before` in front of the request.
@@ -84,6 +84,29 @@ fn http_var_wins_over_what_the_client_says() {
             assert_eq!(found["wsgi.url_scheme"], "https", "{mode}");
         }
     });
+}
+
+#[test]
+fn http_var_has_the_last_word_on_the_scheme() {
+    for (var, none, http, https) in [
+        ("HTTP_X_FORWARDED_PROTO=http", "http", "http", "http"),
+        ("HTTP_X_FORWARDED_PROTO=https", "https", "https", "https"),
+        ("UWSGI_SCHEME=http", "http", "http", "http"),
+        ("HTTPS=off", "http", "http", "https"),
+        ("HTTPS=on", "https", "http", "https"),
+        ("OTHER=1", "http", "http", "https"),
+    ] {
+        let server = Server::http(Mode::ANY, "all_by_path", &["--http-var", var]);
+        for (said, expected) in [("", none), ("http", http), ("https", https)] {
+            let field = match said {
+                "" => String::new(),
+                _ => format!("X-Forwarded-Proto: {said}\r\n"),
+            };
+            let request = format!("GET /describe HTTP/1.1\r\nHost: a\r\n{field}\r\n");
+            let found = server.ask(request).json()["environ"]["wsgi.url_scheme"].clone();
+            assert_eq!(found, expected, "{var}, and the client says \"{said}\"");
+        }
+    }
 }
 
 #[test]

@@ -27,8 +27,10 @@ pub struct Fixed {
 /// The environ maker of one worker thread.
 pub struct Builder {
     http: Template,
-    /// Of `http-var`.
+    /// Of `http-var`, and whether the scheme is https after them: where the client said nothing of
+    /// it, another one, or https.
     http_vars: Vec<(Kept, Kept)>,
+    is_https: [bool; 3],
     vars: Template,
     method: Cached,
     target: Cached,
@@ -79,21 +81,21 @@ impl Builder {
         let http = Dict::copy_of(common.as_object());
         http.set_text("SERVER_NAME", &py.str(&fixed.hostname));
         http.set_text("SCRIPT_NAME", &py.interned(""));
-        let http_vars = fixed.http_vars.iter();
-        let mut https = None;
-        let http_vars = http_vars.map(|(name, value)| {
-            https = says_https(name.as_bytes(), value.as_bytes(), https);
-            (py.interned(name).keep(), py.str(value).keep())
+        let kept =
+            |(name, value): &(String, String)| (py.interned(name).keep(), py.str(value).keep());
+        let is_https = [None, Some(false), Some(true)].map(|known| {
+            let vars = fixed.http_vars.iter();
+            let says = |known, (name, value): &(String, String)| {
+                says_https(name.as_bytes(), value.as_bytes(), known)
+            };
+            vars.fold(known, says) == Some(true)
         });
-        let http_vars = http_vars.collect();
-        if https == Some(true) {
-            http.set_text("wsgi.url_scheme", &py.interned("https"));
-        }
         let interned = |text: &str| py.interned(text).keep();
         let cached = |key: &str| Cached::new(&py.interned(key));
         Builder {
             http: Template::new(http),
-            http_vars,
+            http_vars: fixed.http_vars.iter().map(kept).collect(),
+            is_https,
             vars: Template::new(common),
             method: cached("REQUEST_METHOD"),
             target: cached("REQUEST_URI"),
@@ -153,22 +155,26 @@ impl Builder {
         self.port.put(py, &template, head.remote_port());
         self.server_port.put(py, &template, port.as_bytes());
         self.protocol.put(py, &template, protocol);
-        let (mut is_sized, mut is_https, mut is_crowded) = (false, false, false);
+        let (mut is_sized, mut is_crowded) = (false, false);
+        let mut https = None;
         for field in head.fields {
             let name = field.name.of(head.bytes);
             let value = field.value.of(head.bytes);
             is_crowded |= !self.http.put_header(py, &template, name, value);
             is_sized |= name.len() == 14 && name.eq_ignore_ascii_case(b"content-length");
             let forwarded = name.len() == 17 && name.eq_ignore_ascii_case(b"x-forwarded-proto");
-            // uWSGI: the forwarded scheme is believed.
-            is_https |= forwarded && value.eq_ignore_ascii_case(b"https");
+            if forwarded {
+                // uWSGI: the forwarded scheme is believed.
+                let is_https = value.eq_ignore_ascii_case(b"https");
+                https = Some(is_https || https == Some(true));
+            }
         }
         self.http.end(py, &template);
         let environ = Dict::copy_of(template.as_object());
         if is_crowded {
             self.http.put_crowded_headers(py, &environ, head);
         }
-        if is_https {
+        if self.is_https[https.map_or(0, |https| 1 + usize::from(https))] {
             environ.set(self.url_scheme.get(py), self.https.get(py));
         }
         if !is_sized {
