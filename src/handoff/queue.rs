@@ -374,3 +374,58 @@ fn fill(region: &Region, index: usize, dispatch: &Dispatch<'_>) {
     entry.body_len.store(len, Relaxed);
     entry.flags.store(flags, Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handoff::{Geometry, Seat};
+
+    /// Queues so many requests, and lets a worker end them before the shard looks. Whether the
+    /// flag that asks for the bell stood all the time.
+    fn rings(requests: usize) -> bool {
+        let geometry = Geometry { shards: 1, workers: 1, threads: 1, slots_per_shard: 8 };
+        let handoff = Handoff::new(geometry, Sharing::Threads).expect("memory for the slots");
+        let mut queue = Queue::new(handoff, 0, vec![0]);
+        let seat = Seat::new(handoff, 0, 0, 1);
+        assert!(queue.may_sleep(), "nothing has happened yet");
+        let request = Request::default();
+        let tickets: Vec<_> = (0..requests).filter_map(|_| queue.reserve()).collect();
+        for ticket in &tickets {
+            let body = DispatchBody::Whole(b"");
+            let (head, remote_addr, remote_port) = (&b"GET"[..], &b""[..], &b""[..]);
+            let (listener, ends, arrived_us) = (0, false, 1);
+            let request = &request;
+            queue.submit(
+                ticket,
+                &Dispatch {
+                    request,
+                    head,
+                    remote_addr,
+                    remote_port,
+                    listener,
+                    ends,
+                    body,
+                    arrived_us,
+                },
+            );
+        }
+        let asked = handoff.region.control(0).asleep.0.load(SeqCst) == 1;
+        queue.flush();
+        while let Some(call) = seat.claim() {
+            call.finish();
+        }
+        let mut news = Vec::new();
+        assert!(!queue.may_sleep(), "the shard must look first");
+        queue.drain(&mut news);
+        assert_eq!(news.len(), requests);
+        assert!(queue.may_sleep(), "it has seen all");
+        asked
+    }
+
+    #[test]
+    fn workers_ring_for_a_lone_request_only() {
+        assert!(rings(1));
+        assert!(!rings(2));
+        assert!(!rings(8));
+    }
+}

@@ -12,8 +12,7 @@ use super::headers::{self, Framing};
 use crate::handoff::{App, Call, OwnSent, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
 use crate::request::Version;
-use crate::response::{Added, Amendment, Connection, Date, Framing as End};
-use crate::response::{encode_head, version_text};
+use crate::response::{Added, Amendment, Connection, Date, encode_head, version_text};
 use crate::shared::now_us;
 use crate::sys::{self, Half};
 
@@ -63,14 +62,13 @@ impl State {
     /// Sends a whole response from here, if the shard has lent the connection for that.
     fn send(&mut self, call: &Call, app: App) -> bool {
         let Framing { length, flags, .. } = self.framing;
+        let ends_by_length = length.is_some() || self.bodiless;
+        if !ends_by_length || !call.may_send(self.is_slow) {
+            return false;
+        }
         let head = call.head();
         let version = if head.has(flag::HTTP_11) { Version::Http11 } else { Version::Http10 };
         let (is_http, ends) = (!head.has(flag::VARS), head.has(flag::ENDS));
-        let end = End::of(is_http, version, length.is_some(), self.bodiless);
-        let is_told = end == End::Length || (end == End::Close && ends);
-        if !is_told || !call.may_send(self.is_slow) {
-            return false;
-        }
         let Some(lent) = call.take_send() else { return false };
         let out = &mut self.out;
         out.clear();
