@@ -121,6 +121,39 @@ fn what_the_socket_does_not_take_at_once_follows_in_order() {
 }
 
 #[test]
+fn a_large_piece_that_the_socket_takes_in_parts_is_whole_and_counted() {
+    for_each_mode(|mode| {
+        let logged = ["--socket", "127.0.0.1:0", "--log-format", "%(uri) %(hsize) %(rsize)"];
+        let server = server(mode, &logged);
+        let sizes = [4_096, 70_000, 700_000, 20_000_000];
+        for size in sizes {
+            let path = format!("/many_pieces/1/{size}?{size}");
+            let whole = |body: &[u8], more: &str| {
+                let mark = format!("{size}{more}.0.");
+                body.len() == size
+                    && body.starts_with(mark.as_bytes())
+                    && body[mark.len()..].iter().all(|&byte| byte == b'-')
+            };
+            let mut client = server.connect();
+            client.send(format!("GET {path}&slow HTTP/1.1\r\nHost: a\r\n\r\n"));
+            // Nothing is read meanwhile: the socket fills, and the worker must do without.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(whole(&client.response().body, "&slow"), "{mode}: {size}");
+            assert_eq!(client.get("/hello").text(), "hello", "{mode}: {size}");
+            client.send(format!("GET {path}&last HTTP/1.0\r\n\r\n"));
+            let answer = client.rest().unwrap();
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+            assert!(whole(&answer[end..], "&last"), "{mode}: {size}");
+            let line = server.log.line(&format!("{size}&last"));
+            assert!(line.ends_with(&format!(" {end} {size}")), "{mode}: {line}");
+            assert!(whole(&packet::get(&server, &path).body, ""), "{mode}: {size}");
+        }
+        let sends = counter(&server, "worker_sends");
+        assert!(sends >= 12, "{mode}: {sends} of {}", 4 * sizes.len());
+    });
+}
+
+#[test]
 fn clients_that_break_off_cost_nobody_else() {
     for_each_mode(|mode| {
         let server = server(mode, &["--disable-logging"]);

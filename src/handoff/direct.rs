@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::call::{Call, flag};
+use super::region::Direct;
 use super::ticket::Ticket;
 use super::{Handoff, fault, window};
 use crate::sys::{self, Sharing};
@@ -28,6 +29,8 @@ const TAKEN: u64 = 2;
 const WATCHED: u64 = 3;
 const SENT: u64 = 4;
 const BROKEN: u64 = 5;
+/// The worker has sent a part, and the shard sends what follows.
+const PART: u64 = 6;
 
 const STAGE: u64 = 0xff;
 
@@ -40,6 +43,8 @@ pub enum OwnSend {
     Running,
     /// A worker answered; what the socket did not take waits in the output window.
     Sent(OwnSent),
+    /// A worker has begun the response; the rest comes by the output window or as a large body.
+    Part(OwnSent),
     /// The connection broke.
     Broken,
 }
@@ -48,7 +53,8 @@ pub enum OwnSend {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OwnSent {
     pub head_bytes: u32,
-    pub body_bytes: u32,
+    /// Of head and body; of a whole response with what waits in the output window.
+    pub bytes: u32,
     pub ended_us: u64,
 }
 
@@ -108,13 +114,14 @@ impl Ticket {
         let direct = self.region().direct(self.slot());
         match direct.word.load(Acquire) & STAGE {
             TAKEN | WATCHED => OwnSend::Running,
-            SENT => {
+            stage @ (SENT | PART) => {
                 let lens = direct.lens.load(Relaxed);
-                OwnSend::Sent(OwnSent {
+                let own = OwnSent {
                     head_bytes: (lens >> 32) as u32,
-                    body_bytes: lens as u32,
+                    bytes: lens as u32,
                     ended_us: direct.ended_us.load(Relaxed),
-                })
+                };
+                if stage == SENT { OwnSend::Sent(own) } else { OwnSend::Part(own) }
             }
             BROKEN => OwnSend::Broken,
             _ => OwnSend::None,
@@ -182,8 +189,8 @@ impl Call {
             && control.asleep.0.load(Relaxed) == 1
     }
 
-    /// Takes the offered connection for a response that is whole in the output window. Until
-    /// `end_send` the descriptor stays what it is.
+    /// Takes the offered connection for a response of which nothing has gone out. Until `end_send`
+    /// or `end_part` the descriptor stays what it is.
     pub fn take_send(&self) -> Option<Lent> {
         let direct = self.region().direct(self.slot());
         let word = direct.word.load(Acquire);
@@ -227,9 +234,7 @@ impl Call {
             // It came out of this window, so it fits.
             self.write(left);
         }
-        let lens = u64::from(sent.head_bytes) << 32 | u64::from(sent.body_bytes);
-        direct.lens.store(lens, Relaxed);
-        direct.ended_us.store(sent.ended_us, Relaxed);
+        direct.say(sent);
         if app == App::Ended {
             self.set_done();
         } else {
@@ -243,5 +248,23 @@ impl Call {
         if before & STAGE == WATCHED || left.is_none_or(|left| !left.is_empty()) {
             self.publish();
         }
+    }
+
+    /// Gives the connection back in the midst of a response. `head_left` is what the socket did not
+    /// take of the head, and what is written from here on follows it.
+    pub fn end_part(&self, sent: OwnSent, head_left: &[u8]) {
+        let direct = self.region().direct(self.slot());
+        self.write(head_left);
+        direct.say(sent);
+        fault::point("own send, part");
+        direct.word.swap(PART, SeqCst);
+        self.publish();
+    }
+}
+
+impl Direct {
+    fn say(&self, sent: OwnSent) {
+        self.lens.store(u64::from(sent.head_bytes) << 32 | u64::from(sent.bytes), Relaxed);
+        self.ended_us.store(sent.ended_us, Relaxed);
     }
 }

@@ -187,7 +187,7 @@ pub struct Region {
 #[repr(C)]
 pub(super) struct Direct {
     pub(super) word: AtomicU64,
-    /// `head bytes 32 | body bytes 32`.
+    /// `head bytes 32 | bytes 32`.
     pub(super) lens: AtomicU64,
     pub(super) ended_us: AtomicU64,
 }

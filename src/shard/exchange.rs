@@ -259,7 +259,7 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
     held.is_sent = !sent.is_cut;
     let sharing = shard.handoff.region.sharing();
-    connection.was_copied |= sent.ended_us.is_some() && sharing == Sharing::Processes && !ends;
+    connection.was_copied |= sent.was_lent && sharing == Sharing::Processes && !ends;
     drop(held);
     after(connection, &mut rest, left.get(), &sent).await
 }

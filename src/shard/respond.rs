@@ -42,6 +42,8 @@ pub(super) struct Sent {
     pub(super) is_cut: bool,
     /// The connection broke.
     pub(super) is_broken: bool,
+    /// A worker had the connection.
+    pub(super) was_lent: bool,
     /// When the last byte was sent, if that was not just now.
     pub(super) ended_us: Option<u64>,
 }
@@ -73,6 +75,7 @@ impl Sending<'_> {
             match self.ticket.own_send() {
                 OwnSend::None => {}
                 OwnSend::Sent(own) => return self.sent_by_worker(own).await,
+                OwnSend::Part(own) => return self.begun_by_worker(own).await,
                 OwnSend::Broken => return Err(io::ErrorKind::BrokenPipe.into()),
                 OwnSend::Running => {
                     // The peer was faster than the worker's way out of send(2). On a shared core
@@ -116,21 +119,39 @@ impl Sending<'_> {
 
     /// The worker has sent the answer by itself; what the socket did not take then is sent here.
     async fn sent_by_worker(&mut self, own: OwnSent) -> io::Result<Sent> {
-        self.shard.row.bump(place::OWN_SENDS, 1);
         let progress = self.ticket.progress();
-        let head = progress.head.unwrap_or_default();
         self.out.clear();
         self.ticket.take_output(progress.pending, self.out);
         self.flush().await?;
-        Ok(Sent {
+        let body_bytes = u64::from(own.bytes - own.head_bytes);
+        Ok(Sent { body_bytes, ended_us: Some(own.ended_us), ..self.own_head(own) })
+    }
+
+    /// The worker has sent the head and a part of a body whose length it has told.
+    async fn begun_by_worker(&mut self, own: OwnSent) -> io::Result<Sent> {
+        let framing = Framing::of(self.is_http, self.request.version, true, false);
+        self.out.clear();
+        let mut sent = Sent { body_bytes: u64::from(own.bytes), ..self.own_head(own) };
+        let whole = self.body(&mut sent, framing).await?;
+        // What was left of the head came by the same way as the body.
+        sent.body_bytes = sent.body_bytes.saturating_sub(sent.head_bytes);
+        sent.keep_alive &= whole;
+        sent.is_cut = !whole && framing == Framing::Close;
+        Ok(sent)
+    }
+
+    /// What is known of a head that a worker has sent.
+    fn own_head(&self, own: OwnSent) -> Sent {
+        self.shard.row.bump(place::OWN_SENDS, 1);
+        let head = self.ticket.progress().head.unwrap_or_default();
+        Sent {
             keep_alive: !self.ends && self.shard.keeps(self.request, self.is_http),
             status: head.status,
             headers: head.headers,
             head_bytes: u64::from(own.head_bytes),
-            body_bytes: u64::from(own.body_bytes),
-            ended_us: Some(own.ended_us),
+            was_lent: true,
             ..Sent::default()
-        })
+        }
     }
 
     /// Composes the head. The worker gave status and fields, the connection's are ours.

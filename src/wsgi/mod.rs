@@ -11,6 +11,7 @@ mod file_wrapper;
 mod headers;
 mod input;
 mod mount;
+mod own_send;
 mod refusal;
 mod reply;
 mod template;

@@ -9,101 +9,49 @@ use std::fs::File;
 use std::sync::Arc;
 
 use super::headers::{self, Framing};
-use crate::handoff::{App, Call, OwnSent, ResponseHead, flag};
+use crate::handoff::{App, Call, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
-use crate::request::Version;
-use crate::response::{Added, Amendment, Connection, Date, encode_head, version_text};
-use crate::shared::now_us;
-use crate::sys::{self, Half};
+use crate::response::{Amendment, Date};
 
 /// Bodies from this size on are handed to the shard as they are, when it shares our memory.
-const LARGE_BYTES: usize = 16 * 1024;
+pub(super) const LARGE_BYTES: usize = 16 * 1024;
 /// uWSGI: `response-headers-limit`. A head must fit the slot's window with room to spare.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// A larger buffer of a response that was sent from here is given back.
-const OUT_BYTES_KEPT: usize = 64 * 1024;
 
 /// The state of the response.
 #[derive(Default)]
-struct State {
-    call: Option<Call>,
+pub(super) struct State {
+    pub(super) call: Option<Call>,
     home: Home,
     strict: bool,
     amendment: Arc<Amendment>,
     /// Status and header lines, ready to be sent.
-    head: Vec<u8>,
-    framing: Framing,
+    pub(super) head: Vec<u8>,
+    pub(super) framing: Framing,
     started: bool,
-    sent: bool,
+    pub(super) sent: bool,
     /// The client asked with HEAD.
     is_head: bool,
     /// The client must not get a body (HEAD, 1xx, 204, 304).
-    bodiless: bool,
+    pub(super) bodiless: bool,
     /// The `write` that start_response returns, a method of this very object.
     write: Option<Kept>,
     /// Body bytes that the app gave.
-    written: u64,
-    surplus: bool,
+    pub(super) written: u64,
+    pub(super) surplus: bool,
     /// The shard knows that the response is whole.
-    whole: bool,
+    pub(super) whole: bool,
     /// Requests take long here (`Call::may_send`).
-    is_slow: bool,
+    pub(super) is_slow: bool,
     /// Bytes of the head in the output window.
-    head_len: usize,
+    pub(super) head_len: usize,
     /// A response that goes out from here.
-    out: Vec<u8>,
-    date: Date,
+    pub(super) out: Vec<u8>,
+    pub(super) date: Date,
 }
 
 /// The Rust value behind `start_response` and `write`.
-pub struct Reply(RefCell<State>);
-
-impl State {
-    /// Sends a whole response from here, if the shard has lent the connection for that.
-    fn send(&mut self, call: &Call, app: App) -> bool {
-        let Framing { length, flags, .. } = self.framing;
-        let ends_by_length = length.is_some() || self.bodiless;
-        if !ends_by_length || !call.may_send(self.is_slow) {
-            return false;
-        }
-        let head = call.head();
-        let version = if head.has(flag::HTTP_11) { Version::Http11 } else { Version::Http10 };
-        let (is_http, ends) = (!head.has(flag::VARS), head.has(flag::ENDS));
-        let Some(lent) = call.take_send() else { return false };
-        let out = &mut self.out;
-        out.clear();
-        out.extend_from_slice(version_text(is_http, version));
-        call.take_back_output(self.head_len, out);
-        let added = Added {
-            length: length.filter(|_| is_http && flags & flag::LENGTH_KNOWN != 0),
-            date: (is_http && flags & flag::HAS_DATE == 0)
-                .then(|| self.date.line(call.arrived_us())),
-            chunked: false,
-            connection: Connection::of(is_http, !ends, version),
-        };
-        encode_head(&added, out);
-        let head_len = out.len();
-        call.take_back_output(usize::MAX, out);
-        let result = sys::send_now(lent.fd(), out);
-        if ends && matches!(result, Ok(sent) if sent == out.len()) {
-            // The shard closes when it hears the peer's own end, or looks next.
-            sys::shut(lent.fd(), Half::Write);
-        }
-        // A copy must not outlive the request: the peer would see no end of the connection.
-        drop(lent);
-        let left = result.ok().map(|sent| &out[sent..]);
-        let sent = OwnSent {
-            head_bytes: head_len as u32,
-            body_bytes: (out.len() - head_len) as u32,
-            ended_us: now_us(),
-        };
-        call.end_send(sent, left, app);
-        if out.capacity() > OUT_BYTES_KEPT {
-            *out = Vec::new();
-        }
-        true
-    }
-}
+pub struct Reply(pub(super) RefCell<State>);
 
 /// What became of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,9 +140,15 @@ impl Reply {
         if bytes.is_empty() {
             return if call.is_cancelled() { Err(write_error()) } else { Ok(()) };
         }
+        let sent = if cut { 0 } else { self.send_piece(py, &call, bytes) };
+        let bytes = &bytes[sent..];
+        if bytes.is_empty() {
+            return Ok(());
+        }
         if bytes.len() >= LARGE_BYTES && call.shares_memory() && !cut {
             let home = self.0.borrow().home.clone();
-            if let Some(mut large) = piece.pin(&home) {
+            if let Some(large) = piece.pin(&home) {
+                let mut large = large.slice(sent..);
                 while let Err(back) = call.write_large(large) {
                     large = back;
                     wait(py, &call)?;
