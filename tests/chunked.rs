@@ -1,6 +1,10 @@
 //! Transfer codings: chunked requests, chunked responses.
 
-use crate::harness::{Server, for_each_mode};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, Response, Server, for_each_mode};
 
 fn chunks(sizes: &[usize]) -> Vec<u8> {
     let mut coded =
@@ -124,5 +128,71 @@ fn sends_no_chunks_to_http_1_0() {
         client.send("GET /large/5000/10 HTTP/1.0\r\n\r\n");
         let response = client.response();
         assert_eq!((response.field("transfer-encoding"), response.body.len()), (None, 5000));
+    });
+}
+
+/// A request for `reads_chunks`, with more than waits for its end before the app is called.
+fn begin(client: &mut Client, path: &str) {
+    let head = "HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(format!("POST /reads_chunks/{path} {head}"));
+    client.send(format!("{BEGIN_BYTES:x}\r\n{}\r\n", "-".repeat(BEGIN_BYTES)));
+}
+
+const BEGIN_BYTES: usize = 300_000;
+
+/// The pieces behind the long beginning, and how often nothing had come.
+fn pieces(response: &Response) -> (String, usize) {
+    let pieces = response.json();
+    let pieces = pieces.as_array().unwrap();
+    let nothing = pieces.iter().filter(|piece| piece.is_null()).count();
+    let text: String = pieces.iter().filter_map(Value::as_str).collect();
+    (text.trim_start_matches('-').to_owned(), nothing)
+}
+
+#[test]
+fn gives_chunks_to_uwsgi_chunked_read_as_they_come() {
+    for_each_mode(|mode| {
+        let server = Server::shared(mode);
+        let mut client = server.connect();
+        begin(&mut client, "40");
+        for chunk in ["3\r\none\r\n", "3\r\ntwo\r\n", "0\r\n\r\n"] {
+            std::thread::sleep(Duration::from_millis(50));
+            client.send(chunk);
+        }
+        assert_eq!(pieces(&client.response()), ("onetwo".to_owned(), 0), "{mode}");
+
+        begin(&mut client, "500/now");
+        std::thread::sleep(Duration::from_millis(100));
+        client.send("3\r\none\r\n0\r\n\r\n");
+        let (text, nothing) = pieces(&client.response());
+        assert!(text == "one" && nothing > 0, "{mode}: {text}, {nothing} times nothing");
+
+        begin(&mut client, "10/1");
+        std::thread::sleep(Duration::from_millis(2_500));
+        client.send("3\r\none\r\n0\r\n\r\n");
+        let (text, _) = pieces(&client.response());
+        assert!(text.starts_with(NOT_RECEIVED) && text.ends_with("one"), "{mode}: {text}");
+
+        // Small bodies are whole before the app is called, and without one there is no wait.
+        client.send("POST /reads_chunks/3 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        assert_eq!(client.response().json(), json!(["abc", "", ""]), "{mode}");
+        assert_eq!(client.get("/reads_chunks/2").json(), json!(["", ""]), "{mode}");
+        client.assert_open();
+    });
+}
+
+const NOT_RECEIVED: &str = "OSError('unable to receive chunked part')";
+
+#[test]
+fn tells_chunked_read_that_a_body_breaks_off() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &[]);
+        let mut client = server.connect();
+        begin(&mut client, "20");
+        client.send("5\r\ntw");
+        client.half_close();
+        let line = server.log.line(NOT_RECEIVED);
+        assert!(line.starts_with("pieces: ['--"), "{mode}: {line}");
+        assert_eq!(server.get("/hello").text(), "hello", "{mode}");
     });
 }

@@ -29,6 +29,11 @@ pub fn begin(call: Call) {
     });
 }
 
+/// The request that runs on this thread.
+pub(super) fn current() -> Option<Call> {
+    CALL.get().filter(Call::is_current)
+}
+
 fn text(value: Option<&Object<'_>>) -> Result<Vec<u8>, Exception> {
     let bytes = value.and_then(|value| match value.as_bytes() {
         Some(bytes) => Some(bytes.to_vec()),

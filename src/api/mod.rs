@@ -4,6 +4,7 @@
 //! What it may import: python, shared, handoff, options, log (`uwsgi.log`), sys.
 
 mod answers;
+mod body;
 mod logvars;
 mod signals;
 
@@ -14,6 +15,7 @@ use answers::{
     Environ, ListenQueue, Log, MasterPid, Mem, Micros, MuleId, Reload, RequestId, SetProcName,
     SetUserHarakiri, Stop, TotalRequests, WorkerId, Workers,
 };
+use body::{ChunkedRead, ChunkedReadNow};
 use logvars::{GetLogvar, SetLogvar};
 use signals::{Hear, IsLocked, Lock, Raise, Unlock};
 
@@ -118,6 +120,8 @@ impl Module {
             Type::method::<SetProcName>(),
             Type::method::<SetLogvar>(),
             Type::method::<GetLogvar>(),
+            Type::method::<ChunkedRead>(),
+            Type::method::<ChunkedReadNow>(),
             Type::method::<Lock>(),
             Type::method::<Unlock>(),
             Type::method::<IsLocked>(),

@@ -3,6 +3,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -206,13 +207,18 @@ impl Call {
         }
     }
 
-    /// Sleeps until `wanted` bytes of the body (at most half a window) are here or it ended. The
-    /// caller must not hold the GIL.
+    /// Sleeps until `wanted` bytes of the body (at most half a window) are here or it ended, or for
+    /// a second. The caller must not hold the GIL.
     pub fn body_wait(&self, wanted: usize) {
+        self.body_wait_for(wanted, window::WAIT);
+    }
+
+    /// The same, for `limit` or a second.
+    pub fn body_wait_for(&self, wanted: usize, limit: Duration) {
         let input = &self.entry().input;
         let wanted = wanted.clamp(1, super::WINDOW_BYTES / 2);
         input.wanted.store(wanted as u32, SeqCst);
-        window::worker_wait(self.handoff.region, input, || {
+        window::worker_wait(self.handoff.region, input, limit, || {
             window::pending(input) >= wanted || input.end.load(SeqCst) != 0 || !self.is_current()
         });
     }
@@ -357,7 +363,7 @@ impl Call {
     pub fn output_wait(&self) {
         let output = &self.entry().output;
         let region = self.handoff.region;
-        window::worker_wait(region, output, || {
+        window::worker_wait(region, output, window::WAIT, || {
             let roomy = window::space(output) >= super::WINDOW_BYTES / 2
                 && region.large_is_free(self.slot as usize);
             roomy || output.end.load(SeqCst) != 0 || !self.is_current()

@@ -94,17 +94,24 @@ pub(super) fn consume(window: &Window, len: usize) {
     window.consumed.fetch_add(len as u64, SeqCst);
 }
 
+/// The limit of a wait is for a server that died: PDEATHSIG ends the process, a thread ends with
+/// it.
+pub(super) const WAIT: Duration = Duration::from_secs(1);
+
 /// The worker's half of waiting: sleeps until the shard has changed something, or a while passed.
 /// `ready` is asked again after the flag is up, so no change is missed.
-pub(super) fn worker_wait(region: &Region, window: &Window, ready: impl Fn() -> bool) {
+pub(super) fn worker_wait(
+    region: &Region,
+    window: &Window,
+    limit: Duration,
+    ready: impl Fn() -> bool,
+) {
     window.worker_waits.store(1, SeqCst);
     if ready() {
         window.worker_waits.store(0, SeqCst);
         return;
     }
-    // The limit is for a server that died: PDEATHSIG ends the process, a thread ends with it.
-    let limit = Duration::from_secs(1);
-    sys::futex_wait(&window.worker_waits, 1, region.sharing(), limit);
+    sys::futex_wait(&window.worker_waits, 1, region.sharing(), limit.min(WAIT));
     window.worker_waits.store(0, SeqCst);
 }
 
