@@ -23,6 +23,12 @@ impl Uwsgi {
 
     /// Serves the fixture app `name`; None if uWSGI is waived.
     pub fn serve(name: &str, more: &[&str]) -> Option<Uwsgi> {
+        let app = app(name);
+        Uwsgi::serve_what(&[&["--wsgi-file", &app], more].concat())
+    }
+
+    /// Serves what the options say; None if uWSGI is waived.
+    pub fn serve_what(options: &[&str]) -> Option<Uwsgi> {
         let mut command = Command::new(tools::uwsgi()?);
         for (name, _) in std::env::vars_os() {
             let shown = name.to_string_lossy();
@@ -38,7 +44,7 @@ impl Uwsgi {
             "--master",
             "--die-on-term",
         ]);
-        command.args(["--buffer-size", "32768", "--wsgi-file", &app(name)]).args(more);
+        command.args(["--buffer-size", "32768"]).args(options);
         let process = Process::start(command);
         process.log.line("spawned uWSGI worker 1");
         let log = process.log.text();

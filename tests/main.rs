@@ -42,6 +42,7 @@ mod mounts;
 mod nginx;
 mod options;
 mod own_send;
+mod paste;
 mod real_apps;
 mod recycling;
 mod regression;

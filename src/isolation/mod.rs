@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 pub use spawner::{Event, Spawner};
 pub use verdict::Verdict;
 
-use crate::options::Options;
+use crate::options::{Options, paste_file};
 use crate::python::{self, Config, Runtime};
 use crate::sys;
 use crate::wsgi::Plan;
@@ -107,13 +107,15 @@ fn key(options: &Options, embedding: &Embedding, plan: &Plan) -> String {
     let mut environment: Vec<_> =
         std::env::vars_os().filter(|(name, _)| !NOISE.iter().any(|noise| name == noise)).collect();
     environment.sort();
+    let pastes = plan.place.apps.iter().filter_map(|app| app.paste.as_deref());
+    let pastes: Vec<_> = pastes.filter_map(paste_file).map(cache::stamp).collect();
     cache::key(&[
         &env!("CARGO_PKG_VERSION"),
         &(&own, cache::stamp(&own)),
         &python::version(),
         &(executable, cache::stamp(executable)),
         &embedding.config.argv,
-        &plan.place,
+        &(&plan.place, pastes),
         &std::env::current_dir().ok(),
         &sys::user(),
         &settings,

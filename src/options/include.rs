@@ -81,7 +81,7 @@ pub(super) fn is_include(name: &str) -> bool {
 
 fn format_of_option(name: &str) -> Option<Format> {
     Some(match name {
-        "ini" => Format::Ini,
+        "ini" | "ini-paste" | "ini-paste-logged" => Format::Ini,
         "yaml" | "yml" => Format::Yaml,
         "json" | "js" => Format::Json,
         "xml" | "xmlconfig" => Format::Xml,

@@ -21,6 +21,7 @@ mod life;
 mod logging;
 mod logic;
 mod magic;
+mod other_app;
 mod pages;
 mod pattern;
 pub mod python;
@@ -40,6 +41,7 @@ pub use files::{By, Compressed, Expires, Files, ServeMode, Since};
 pub use http::{Buffers, Http};
 pub use life::{Act, Cron, Daemon, Deed, Failure, Hook, Moment, Privileges};
 pub use logging::{Alarm, AlarmDeed, Alarms, Encoder, Encoding, Engine, Logger, Logs, Route};
+pub use other_app::{OtherApp, paste_file};
 pub use pattern::Pattern;
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
@@ -153,6 +155,8 @@ pub struct Options {
     pub module: Option<String>,
     /// A Python file, `:callable` already taken off.
     pub wsgi_file: Option<PathBuf>,
+    /// Where the app is if neither says it.
+    pub other_app: OtherApp,
     /// The callable's name; `None` means `application`.
     pub callable: Option<String>,
     /// `(where, app)` as written: `/api` and `api.wsgi:app` or a file.
@@ -382,6 +386,7 @@ impl Default for Options {
             cheaper: None,
             module: None,
             wsgi_file: None,
+            other_app: OtherApp::default(),
             callable: None,
             mount: Vec::new(),
             manage_script_name: false,

@@ -1565,8 +1565,8 @@ pub static TABLE: &[Opt] = &[
         names: &["eval"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Refused("An app comes from a module or a file."),
-        help: "Serve the app that this code makes.",
+        help: "Serve the app that this Python code makes.",
+        set: |options, value| Ok(options.other_app.code = Some(value.string()?)),
         ..ROW
     },
     Opt {
@@ -1631,20 +1631,38 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &["paste", "ini-paste", "ini-paste-logged"],
+        names: &["paste"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Refused(
-            "Paste's files are not supported yet: make the app in a module and give that.",
-        ),
-        help: "Serve the app of this Paste file.",
+        help: "Serve the app that PasteDeploy finds here: config:/path/to/file.ini#name.",
+        set: |options, value| Ok(options.other_app.paste = Some(value.string()?)),
+        ..ROW
+    },
+    Opt {
+        names: &["ini-paste"],
+        takes: Takes::Path,
+        section: Section::App,
+        help: "Read the [uwsgi] section of this Paste file here, and serve its app.",
+        set: |options, value| options.other_app.read_paste(&value.path()?),
+        ..ROW
+    },
+    Opt {
+        names: &["ini-paste-logged"],
+        takes: Takes::Path,
+        section: Section::App,
+        help: "The same, and set up logging as the file says.",
+        set: |options, value| {
+            options.other_app.paste_logger = Some(None);
+            options.other_app.read_paste(&value.path()?)
+        },
         ..ROW
     },
     Opt {
         names: &["paste-logger"],
+        takes: Takes::MaybeText,
         section: Section::App,
-        status: Status::Ignored("Paste is not supported yet."),
-        help: "Set up logging from the Paste file.",
+        help: "Set up logging as this Paste file says; the app's own if none is given.",
+        set: |options, value| Ok(options.other_app.paste_logger = Some(value.text.map(Into::into))),
         ..ROW
     },
     Opt {

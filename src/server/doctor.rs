@@ -7,7 +7,7 @@ use super::{affinity, cgroup, prepare, shard_count, why_refused};
 use crate::error::StartError;
 use crate::handoff::{Geometry, Handoff};
 use crate::isolation::{self, Memory, Verdict};
-use crate::options::{Io, Isolation, Options};
+use crate::options::{Io, Isolation, Options, OtherApp};
 use crate::shard::{Flags, probe_rungs};
 use crate::shared::Board;
 use crate::sys::Sharing;
@@ -55,10 +55,12 @@ fn app(options: &Options, findings: &mut Findings) -> Result<(), StartError> {
     findings.line("python", format_args!("{version}, {}", config.executable));
     let directory = std::env::current_dir().unwrap_or_default();
     let directory = directory.display();
-    let name = match (&options.module, &options.wsgi_file) {
-        (Some(module), _) => format!("module {module}"),
-        (None, Some(file)) => format!("file {}", file.display()),
-        (None, None) => {
+    let name = match (&options.module, &options.wsgi_file, &options.other_app) {
+        (Some(module), _, _) => format!("module {module}"),
+        (None, Some(file), _) => format!("file {}", file.display()),
+        (None, None, OtherApp { paste: Some(uri), .. }) => format!("paste {uri}"),
+        (None, None, OtherApp { code: Some(_), .. }) => "eval".to_owned(),
+        (None, None, _) => {
             findings.line("app", format_args!("none is given"));
             findings.problem("no app: every request would get a 500");
             return Ok(());

@@ -1,12 +1,13 @@
 //! What Python and the workers are told.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::handoff::Handoff;
 use crate::isolation::Embedding;
 use crate::listen::Listener;
 use crate::log;
-use crate::options::{Options, Setting, UWSGI_VERSION};
+use crate::options::{Options, Setting, UWSGI_VERSION, paste_file};
 use crate::python::Config;
 use crate::response::Amendment;
 use crate::shard::Logging;
@@ -180,25 +181,49 @@ fn place(options: &Options) -> Place {
 
 /// The apps: the one of `module` or `wsgi-file` first, then each mount.
 pub fn sources(options: &Options) -> Vec<AppSource> {
-    let main = (options.module.is_some() || options.wsgi_file.is_some()).then(|| AppSource {
-        module: options.module.clone(),
-        // uWSGI: the module is loaded where both are given.
-        file: options.wsgi_file.as_ref().map(|file| file.display().to_string()),
-        ..AppSource::default()
-    });
-    let mounts = options.mount.iter().map(|(mountpoint, app)| mounted(mountpoint, app));
+    let other = &options.other_app;
+    let main = if options.module.is_some() || options.wsgi_file.is_some() {
+        Some(AppSource {
+            module: options.module.clone(),
+            // uWSGI: the module is loaded where both are given.
+            file: options.wsgi_file.as_ref().map(|file| file.display().to_string()),
+            ..AppSource::default()
+        })
+    } else {
+        let code =
+            other.code.clone().map(|code| AppSource { code: Some(code), ..AppSource::default() });
+        other.paste.as_ref().map(|uri| pasted("", uri, options)).or(code)
+    };
+    let mounts = options.mount.iter().map(|(mountpoint, app)| mounted(mountpoint, app, options));
     main.into_iter().chain(mounts).collect()
 }
 
-/// uWSGI: what ends in `.py` or `.wsgi` is a file, all else a module.
-fn mounted(mountpoint: &str, app: &str) -> AppSource {
+/// An app that PasteDeploy makes.
+fn pasted(mountpoint: &str, uri: &str, options: &Options) -> AppSource {
+    let own = || paste_file(uri).map(Path::to_owned);
+    let logger = options.other_app.paste_logger.clone().and_then(|given| given.or_else(own));
+    AppSource {
+        mountpoint: mountpoint.to_owned(),
+        paste: Some(uri.to_owned()),
+        paste_logger: logger.map(|path| path.display().to_string()),
+        ..AppSource::default()
+    }
+}
+
+/// uWSGI: what ends in `.py` or `.wsgi` is a file, in `.ini` one of Paste, all else a module.
+fn mounted(mountpoint: &str, app: &str, options: &Options) -> AppSource {
+    if app.ends_with(".ini") {
+        let file = std::path::absolute(app).unwrap_or_else(|_| app.into());
+        return pasted(mountpoint, &format!("config:{}", file.display()), options);
+    }
     let (path, callable) = match app.rsplit_once(':') {
         Some((path, callable)) => (path, Some(callable.to_owned())),
         None => (app, None),
     };
     let mountpoint = mountpoint.to_owned();
     if [".py", ".wsgi"].iter().any(|end| path.ends_with(end)) {
-        return AppSource { mountpoint, file: Some(path.to_owned()), callable, module: None };
+        let file = Some(path.to_owned());
+        return AppSource { mountpoint, file, callable, ..AppSource::default() };
     }
     AppSource { mountpoint, module: Some(app.to_owned()), ..AppSource::default() }
 }

@@ -39,6 +39,12 @@ pub struct Source {
     pub file: Option<String>,
     /// Of a file, where it was written behind it.
     pub callable: Option<String>,
+    /// What PasteDeploy's `loadapp` takes.
+    pub paste: Option<String>,
+    /// The Paste file that says how to log.
+    pub paste_logger: Option<String>,
+    /// Python code that leaves the callable.
+    pub code: Option<String>,
 }
 
 /// How requests find their app among several.
@@ -125,12 +131,25 @@ impl Boot {
             Some(text) => py.fs_str(text.as_bytes()),
             None => py.none(),
         };
-        let callable = app.callable.as_ref().or(place.callable.as_ref());
-        let load = self.function(py, "load").and_then(|load| {
-            let (module, file) = (optional(app.module.as_ref()), optional(app.file.as_ref()));
-            load.call([&module, &file, &optional(callable)]).map(Object::keep)
-        });
-        load.map_err(|error| told(py, &error))
+        let callable = optional(app.callable.as_ref().or(place.callable.as_ref()));
+        let text = |text: &Option<String>| optional(text.as_ref());
+        let app = match app {
+            Source { paste: Some(uri), paste_logger, .. } => {
+                crate::log::line(format_args!("Loading paste environment: {uri}"));
+                let uri = py.fs_str(uri.as_bytes());
+                let load = self.function(py, "load_paste");
+                load.and_then(|load| load.call([&uri, &text(paste_logger)]).map(Object::keep))
+            }
+            Source { code: Some(code), .. } => {
+                let code = py.fs_str(code.as_bytes());
+                let load = self.function(py, "load_code");
+                load.and_then(|load| load.call([&code, &callable]).map(Object::keep))
+            }
+            Source { module, file, .. } => self.function(py, "load").and_then(|load| {
+                load.call([&text(module), &text(file), &callable]).map(Object::keep)
+            }),
+        };
+        app.map_err(|error| told(py, &error))
     }
 
     /// Calls one of boot.py's functions that take nothing; what it raises is dropped.

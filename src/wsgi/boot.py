@@ -78,6 +78,36 @@ def load(module, file, callable_name):
     else:
         found = load_file(file)
         where = "file " + file
+    return find(name, found, where)
+
+
+def load_paste(uri, logger):
+    """Returns the app that PasteDeploy makes; the Paste file `logger` says how to log."""
+    try:
+        from paste.deploy import loadapp
+    except ModuleNotFoundError:
+        raise LookupError("paste: this Python has no PasteDeploy (pip install PasteDeploy)") from None
+    if logger is not None:
+        from logging.config import fileConfig
+
+        logger = os.path.abspath(logger)
+        names = {"__file__": logger, "here": os.path.dirname(logger)}
+        fileConfig(logger, names, disable_existing_loggers=False)
+    return loadapp(uri, relative_to=os.getcwd())
+
+
+def load_code(code, callable_name):
+    """Runs code as a module of its own and returns its callable."""
+    import types
+
+    module = types.ModuleType("uwsgi_eval")
+    sys.modules["uwsgi_eval"] = module
+    exec(compile(code, "<eval>", "exec"), module.__dict__)
+    return find(callable_name or "application", module, "eval")
+
+
+def find(name, found, where):
+    """Returns the app `name` of a module, or what its factory `name()` makes."""
     make = name.endswith("()")
     target = found
     for part in name[:-2].split(".") if make else name.split("."):

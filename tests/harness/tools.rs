@@ -63,6 +63,11 @@ pub fn venv_of_real_apps() -> PathBuf {
     )
 }
 
+/// The same environment with Pyramid, which brings PasteDeploy.
+pub fn venv_of_paste() -> PathBuf {
+    venv_with("complete-paste", &["pyramid"])
+}
+
 /// The same environment with monitoring agents that ask for uWSGI.
 pub fn venv_of_agents() -> PathBuf {
     venv_with("complete-agents", &["newrelic", "ddtrace", "sentry-sdk", "prometheus-client"])
