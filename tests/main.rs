@@ -51,6 +51,7 @@ mod static_answers;
 mod static_compatibility;
 mod static_files;
 mod stats;
+mod threads;
 mod uwsgi_module;
 mod uwsgi_protocol;
 mod wait_for;

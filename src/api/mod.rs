@@ -12,8 +12,8 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 
 use answers::{
-    Environ, ListenQueue, Log, MasterPid, Mem, Micros, MuleId, Reload, RequestId, SetProcName,
-    SetUserHarakiri, Stop, TotalRequests, WorkerId, Workers,
+    CurrentFrames, Environ, ListenQueue, Log, MasterPid, Mem, Micros, MuleId, Reload, RequestId,
+    SetProcName, SetUserHarakiri, Stop, TotalRequests, WorkerId, Workers,
 };
 use body::{ChunkedRead, ChunkedReadNow};
 use logvars::{GetLogvar, SetLogvar};
@@ -29,6 +29,7 @@ use crate::shared::{Board, LOCKS_MAX, worker};
 const SOURCE: &str = concat!(include_str!("uwsgi.py"), "\0");
 const SIGNALS: &str = concat!(include_str!("signals.py"), "\0");
 const AUTORELOAD: &str = concat!(include_str!("autoreload.py"), "\0");
+const TRACEBACKER: &str = concat!(include_str!("tracebacker.py"), "\0");
 const DECORATORS: &str = include_str!("uwsgidecorators.py");
 
 /// What the module says of the server.
@@ -51,6 +52,8 @@ pub struct Facts {
     /// Another server process served when this one began.
     pub is_a_reload: bool,
     pub autoreload: Option<Autoreload>,
+    /// uWSGI: `py-tracebacker`, the beginning of the sockets' paths.
+    pub tracebacker: Option<String>,
 }
 
 /// uWSGI: `py-autoreload`.
@@ -81,6 +84,7 @@ pub struct Module {
     namespace: Kept,
     harakiri: Kept,
     autoreload: Option<Autoreload>,
+    tracebacker: Option<String>,
     api: crate::python::KeptNative<Api>,
 }
 
@@ -102,6 +106,10 @@ impl Module {
             let source = CStr::from_bytes_with_nul(AUTORELOAD.as_bytes()).expect("it has no NUL");
             py.run_module(source, c"uwring/autoreload.py", &namespace)?;
         }
+        if facts.tracebacker.is_some() {
+            let source = CStr::from_bytes_with_nul(TRACEBACKER.as_bytes()).expect("it has no NUL");
+            py.run_module(source, c"uwring/tracebacker.py", &namespace)?;
+        }
         let methods = vec![
             Type::method::<WorkerId>(),
             Type::method::<MasterPid>(),
@@ -122,6 +130,7 @@ impl Module {
             Type::method::<GetLogvar>(),
             Type::method::<ChunkedRead>(),
             Type::method::<ChunkedReadNow>(),
+            Type::method::<CurrentFrames>(),
             Type::method::<Lock>(),
             Type::method::<Unlock>(),
             Type::method::<IsLocked>(),
@@ -148,11 +157,15 @@ impl Module {
             namespace: namespace.into_object().keep(),
             harakiri,
             autoreload,
+            tracebacker: facts.tracebacker.clone(),
             api: api.keep(),
         };
         let values = values(py, facts);
         let decorators = py.str(DECORATORS);
         module.call(py, "install", [values.as_object(), module.api.object(py), &decorators])?;
+        if !py.is_in_first_interpreter() {
+            module.call(py, "stay_at_home", [])?;
+        }
         Ok(module)
     }
 
@@ -185,6 +198,9 @@ impl Module {
             let ignored: Vec<_> = ignored.iter().map(|name| py.str(name)).collect();
             let file = file.as_ref().map_or_else(|| py.none(), |file| py.fs_str(file.as_bytes()));
             self.call(py, "start_autoreload", [&seconds, &py.list(&ignored), &file])?;
+        }
+        if let Some(prefix) = &self.tracebacker {
+            self.call(py, "start_tracebacker", [&py.fs_str(prefix.as_bytes())])?;
         }
         self.call(py, "after_fork", [])
     }

@@ -75,6 +75,22 @@ def install(facts, functions, decorators):
     sys.meta_path.append(Finder)
 
 
+def stay_at_home():
+    """Keeps what looks at all threads of the process to those of this interpreter: profilers and
+    agents ask for their frames, and CPython's own functions reach into other interpreters, which
+    breaks the process."""
+    from _thread import get_ident
+
+    def _current_exceptions():
+        """The exception that this thread handles, and None for each other thread."""
+        found = dict.fromkeys(api._current_frames())
+        found[get_ident()] = sys.exc_info()[1]
+        return found
+
+    sys._current_frames = api._current_frames
+    sys._current_exceptions = _current_exceptions
+
+
 def after_fork():
     """uWSGI calls `post_fork_hook` once in each worker."""
     state["entered"] = True

@@ -186,6 +186,8 @@ pub struct Options {
     pub import: Vec<String>,
     /// `(name, module or file)`: what `import name` gives.
     pub module_aliases: Vec<(String, String)>,
+    /// Where workers show the stacks of their threads: the beginning of a socket's path.
+    pub py_tracebacker: Option<String>,
     /// Python's name for the program.
     pub py_programname: Option<String>,
     pub py_sys_executable: Option<String>,
@@ -403,6 +405,7 @@ impl Default for Options {
             py_argv: Vec::new(),
             import: Vec::new(),
             module_aliases: Vec::new(),
+            py_tracebacker: None,
             py_programname: None,
             py_sys_executable: None,
             optimize: 0,

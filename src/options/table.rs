@@ -1760,8 +1760,8 @@ pub static TABLE: &[Opt] = &[
         names: &["py-tracebacker"],
         takes: Takes::Text,
         section: Section::App,
-        status: Status::Absent("harakiri-verbose shows stacks; py-spy shows those of any moment."),
-        help: "Show the stacks of Python threads at this socket.",
+        help: "Show the stacks of a worker's Python threads at this unix socket, its number behind it.",
+        set: |options, value| Ok(options.py_tracebacker = Some(value.string()?)),
         ..ROW
     },
     Opt {

@@ -12,6 +12,7 @@
 mod config;
 mod containers;
 mod exception;
+mod frames;
 mod interpreter;
 mod interrupt;
 mod native;

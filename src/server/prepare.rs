@@ -87,6 +87,7 @@ pub fn plan(
             locks: options.locks,
             pidfile: options.pidfile.as_ref().map(|path| path.display().to_string()),
             is_a_reload: tie.is_some_and(|tie| tie.needs_app),
+            tracebacker: options.py_tracebacker.clone(),
             autoreload: options.py_autoreload.map(|seconds| Autoreload {
                 seconds,
                 ignored: options.py_autoreload_ignore.clone(),

@@ -157,6 +157,15 @@ impl Boot {
         let _ = self.function(py, name).and_then(|function| function.call([]).map(drop));
     }
 
+    /// Gives this thread of a worker the name that uWSGI gives it.
+    ///
+    /// # Errors
+    /// What Python raised.
+    pub fn name_thread(&self, py: Py<'_>, worker: usize, core: usize) -> Result<(), Exception> {
+        let (worker, core) = (py.int(worker as i64), py.int(core as i64));
+        self.function(py, "name_thread")?.call([&worker, &core]).map(drop)
+    }
+
     /// Runs atexit functions and flushes; the last that an interpreter does.
     pub fn leave(&self, py: Py<'_>) {
         self.run(py, "leave");

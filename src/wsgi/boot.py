@@ -121,6 +121,14 @@ def find(name, found, where):
     return app
 
 
+def name_thread(worker, core):
+    """uWSGI: the name that logs show, in an app that can ask for one."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        # Not by the property, which renames the kernel's thread too (3.14).
+        threading.current_thread()._name = "uWSGIWorker%dCore%d" % (worker, core)
+
+
 refused = []
 
 

@@ -149,7 +149,11 @@ pub fn announce(plan: &Plan, index: usize, incarnation: u32, loaded: &Loaded) {
 /// What Python raised while the thread's own objects were made.
 fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(), String> {
     let _end = EndOnPanic;
-    let local = thread.attach(|py| Local::new(py, plan, seat, loaded).map_err(|e| e.traceback(py)));
+    let local = thread.attach(|py| {
+        let named = loaded.boot.name_thread(py, seat.worker() + 1, seat.thread());
+        let local = named.and_then(|()| Local::new(py, plan, seat, loaded));
+        local.map_err(|error| error.traceback(py))
+    });
     let mut local = local?;
     seat.sit(thread.ident());
     plan.board
