@@ -1,7 +1,7 @@
 //! The frames of an interpreter's own threads.
 //!
-//! `sys._current_frames()` walks through the threads of all interpreters, and makes frame objects of
-//! what runs under another GIL at that moment: the process dies of a broken heap (3.13.0, two
+//! `sys._current_frames()` walks through the threads of all interpreters, and makes frame objects
+//! of what runs under another GIL at that moment: the process dies of a broken heap (3.13.0, two
 //! interpreters, `free(): invalid pointer`). This walks through those of one, under their GIL.
 
 use std::os::raw::c_ulong;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
 /// The interpreter that the server under test embeds.
 pub fn python() -> &'static str {
@@ -26,20 +26,29 @@ pub fn program(name: &str) -> Option<PathBuf> {
 /// The virtual environment with Flask, Django, uWSGI and uwsgitop for the server's Python, made
 /// once and kept in `.cache/`.
 pub fn venv() -> PathBuf {
-    static MADE: OnceLock<Mutex<bool>> = OnceLock::new();
+    made("venv", &["flask", "django", "uwsgitop"])
+}
+
+/// One with Pyramid, which brings PasteDeploy. It is apart, since agents look for what is there and
+/// load it.
+pub fn venv_of_paste() -> PathBuf {
+    made("venv-paste", &["pyramid"])
+}
+
+/// A virtual environment of its own in `.cache/`.
+fn made(name: &str, packages: &[&str]) -> PathBuf {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _guard = LOCK.lock().unwrap_or_else(|p| p.into_inner());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache");
-    let venv = root.join(format!("venv-3.{}", super::server::python_minor()));
-    let mut made = MADE.get_or_init(Mutex::default).lock().unwrap_or_else(|p| p.into_inner());
+    let venv = root.join(format!("{name}-3.{}", super::server::python_minor()));
     let complete = venv.join("complete");
-    if !*made && !complete.exists() {
+    if !complete.exists() {
         run(Command::new(python()).args(["-m", "venv", "--clear"]).arg(&venv));
-        let packages = ["flask", "django", "uwsgitop"];
         run(Command::new(venv.join("bin/python"))
             .args(["-m", "pip", "install", "-q"])
             .args(packages));
         std::fs::write(&complete, "").unwrap();
     }
-    *made = true;
     venv
 }
 
@@ -61,11 +70,6 @@ pub fn venv_of_real_apps() -> PathBuf {
             "opentelemetry-sdk",
         ],
     )
-}
-
-/// The same environment with Pyramid, which brings PasteDeploy.
-pub fn venv_of_paste() -> PathBuf {
-    venv_with("complete-paste", &["pyramid"])
 }
 
 /// The same environment with monitoring agents that ask for uWSGI.
