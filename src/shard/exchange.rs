@@ -259,7 +259,9 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
     held.is_sent = !sent.is_cut;
     let sharing = shard.handoff.region.sharing();
-    connection.was_copied |= sent.was_lent && sharing == Sharing::Processes && !ends;
+    // Where the worker ended the connection itself, nothing is to be shut any more.
+    let is_shut = ends && sent.ended_us.is_some();
+    connection.was_copied |= sent.was_lent && sharing == Sharing::Processes && !is_shut;
     drop(held);
     after(connection, &mut rest, left.get(), &sent).await
 }

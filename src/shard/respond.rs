@@ -123,7 +123,7 @@ impl Sending<'_> {
         self.out.clear();
         self.ticket.take_output(progress.pending, self.out);
         self.flush().await?;
-        let body_bytes = u64::from(own.bytes - own.head_bytes);
+        let body_bytes = u64::from(own.bytes.saturating_sub(own.head_bytes));
         Ok(Sent { body_bytes, ended_us: Some(own.ended_us), ..self.own_head(own) })
     }
 
