@@ -167,6 +167,10 @@ fn gives_chunks_to_uwsgi_chunked_read_as_they_come() {
         let (text, nothing) = pieces(&client.response());
         assert!(text == "one" && nothing > 0, "{mode}: {text}, {nothing} times nothing");
 
+        begin(&mut client, "40/9000000000000000000");
+        client.send("3\r\none\r\n0\r\n\r\n");
+        assert!(pieces(&client.response()).0.starts_with("one"), "{mode}");
+
         begin(&mut client, "10/1");
         std::thread::sleep(Duration::from_millis(2_500));
         client.send("3\r\none\r\n0\r\n\r\n");

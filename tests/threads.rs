@@ -101,5 +101,13 @@ fn a_tracebacker_without_a_place_costs_no_worker() {
         let server = Server::http(mode, "hello", &["--py-tracebacker", "/nowhere/at/all"]);
         server.log.line("python tracebacker: /nowhere/at/all1: [Errno 2]");
         assert_eq!(server.get("/").text(), "hello", "{mode}");
+        // What is no socket is somebody's file.
+        let directory = scratch();
+        let prefix = directory.path().join("notes");
+        std::fs::write(directory.path().join("notes1"), "kept").unwrap();
+        let args = ["--py-tracebacker", prefix.to_str().unwrap()];
+        let server = Server::http(mode, "hello", &args);
+        server.log.line("notes1: [Errno 98]");
+        assert_eq!(std::fs::read_to_string(directory.path().join("notes1")).unwrap(), "kept");
     });
 }

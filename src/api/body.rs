@@ -23,7 +23,9 @@ impl Function for ChunkedRead {
     fn call<'py>(py: Py<'py>, _: &Api, args: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
         let [timeout] = args.bind(["timeout"])?;
         let seconds = timeout.and_then(Object::as_int).filter(|&seconds| seconds > 0);
-        let until = seconds.map(|s| Instant::now() + Duration::from_secs(s.unsigned_abs()));
+        let limit = seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs()));
+        // One beyond the clock's end is none.
+        let until = limit.and_then(|limit| Instant::now().checked_add(limit));
         let call = chunked_call()?;
         loop {
             if let Some(piece) = piece(py, &call)? {

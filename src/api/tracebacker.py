@@ -3,8 +3,10 @@
 import linecache
 import os
 import socket
+import stat
 import sys
 import threading
+import time
 
 TITLE = "*** uWSGI Python tracebacker output ***\n\n"
 # Connections that wait while one is served.
@@ -19,7 +21,7 @@ def start_tracebacker(prefix):
     listener = socket.socket(socket.AF_UNIX)
     try:
         # A worker before this one may have left its own.
-        if os.path.lexists(path):
+        if os.path.lexists(path) and stat.S_ISSOCK(os.lstat(path).st_mode):
             os.unlink(path)
         listener.bind(path)
         listener.listen(WAITING_MAX)
@@ -44,6 +46,7 @@ def answer(listener):
                 client.sendall((TITLE + stacks(own)).encode("utf-8", "backslashreplace"))
         except OSError as error:
             api.log("python tracebacker: %s" % error)
+            time.sleep(1)  # Without descriptors accept fails at once and for ever.
 
 
 def stacks(but):

@@ -56,8 +56,8 @@ impl<'py> Py<'py> {
 /// Which word of a thread state is its thread's ident. The type is opaque, and each minor has its
 /// own.
 fn ident_at() -> Option<usize> {
-    static AT: OnceLock<Option<usize>> = OnceLock::new();
-    *AT.get_or_init(find_ident)
+    static AT: OnceLock<usize> = OnceLock::new();
+    AT.get().copied().or_else(|| find_ident().map(|at| *AT.get_or_init(|| at)))
 }
 
 /// Looks through this thread's own state: there, the ident and behind it the kernel's number of the
