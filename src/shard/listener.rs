@@ -10,6 +10,7 @@ use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::connection::{Begun, Introduced};
+use super::courtesy::Courtesy;
 use super::stream::Stream;
 use super::{Shard, connection, timer};
 use crate::shared::shard as place;
@@ -32,12 +33,13 @@ pub struct Listening {
     pub index: u32,
 }
 
-/// Accepts in flight on each listener. One would take one connection a turn of the ring, and every
-/// turn costs a wake-up of a worker.
-const ACCEPTS: usize = 8;
+/// Connections that are taken in one turn of the ring: every turn costs a wake-up of a worker.
+const CROWD: usize = 64;
+/// The same where other shards may wait for connections of the same socket.
+const CROWD_SHARED: usize = 8;
 
-/// The running accept loops of one listener, and the socket for a last look at its queue.
-struct Loops {
+/// The accept loop of one listener, and the socket for looks at its queue.
+struct Loop {
     canceller: Canceller,
     door: Rc<OpenDoor>,
 }
@@ -45,9 +47,10 @@ struct Loops {
 /// A listening socket, with a copy for looks at its queue that do not wait.
 struct OpenDoor {
     socket: Socket,
-    last: Last,
+    queue: Waiting,
     protocol: Protocol,
     index: u32,
+    courtesy: Courtesy,
 }
 
 /// What happens to connections that wait to be accepted when accepting ends.
@@ -57,49 +60,71 @@ pub(super) enum LastLook {
     Leave,
 }
 
-enum Last {
+/// The connections that wait to be accepted.
+enum Waiting {
     Tcp(std::net::TcpListener),
     Unix(std::os::unix::net::UnixListener),
 }
 
 /// The running accept loops.
-pub(super) struct Accepting(Vec<Loops>);
+pub(super) struct Accepting(Vec<Loop>);
 
 impl Accepting {
     /// Ends the loops. An accept that was won just before is still served, and so are connections
     /// that wait in the queue already, unless a successor takes them: their clients have been told
     /// that they are connected.
     pub(super) fn stop(self, shard: &Rc<Shard>, look: LastLook) {
-        for Loops { canceller, door } in self.0 {
+        for Loop { canceller, door } in self.0 {
             canceller.cancel();
             if look == LastLook::Serve {
-                door.look(shard);
+                door.look(shard, usize::MAX);
             }
         }
     }
 }
 
 impl OpenDoor {
-    /// Takes all connections that wait in the queue.
-    fn look(&self, shard: &Rc<Shard>) {
-        while let Ok((stream, peer)) = accept_now(&self.last, shard.nonblocking) {
-            begin(shard, stream, peer, self.protocol, self.index);
+    /// Takes the connections that come with one.
+    fn take_crowd(&self, shard: &Rc<Shard>) {
+        let most = if shard.board.shards() == 1 { CROWD } else { CROWD_SHARED };
+        if let Some(waited) = self.courtesy.step_back() {
+            self.courtesy.learn(waited, self.look(shard, most));
+        } else if shard.watches.len() > 1 {
+            self.look(shard, most);
         }
+    }
+
+    /// Takes connections that wait in the queue, and returns how many.
+    fn look(&self, shard: &Rc<Shard>, most: usize) -> usize {
+        let mut taken = 0;
+        while taken < most
+            && let Ok((stream, peer)) = self.queue.accept(shard.nonblocking)
+        {
+            begin(shard, stream, peer, self.protocol, self.index);
+            taken += 1;
+        }
+        taken
     }
 }
 
-/// Takes a connection out of the queue without waiting for one.
-fn accept_now(last: &Last, nonblocking: bool) -> io::Result<(Stream, Peer)> {
-    match last {
-        Last::Tcp(listener) => {
-            let (stream, addr) = listener.accept()?;
-            stream.set_nonblocking(nonblocking)?;
-            Ok((Stream::Tcp(TcpStream::from_std(stream)?), peer_of(addr)))
-        }
-        Last::Unix(listener) => {
-            let (stream, _) = listener.accept()?;
-            stream.set_nonblocking(nonblocking)?;
-            Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::default()))
+impl Waiting {
+    /// Takes a connection out of the queue without waiting for one. It is closed on exec.
+    fn accept(&self, nonblocking: bool) -> io::Result<(Stream, Peer)> {
+        match self {
+            Waiting::Tcp(listener) => {
+                let (stream, addr) = listener.accept()?;
+                if nonblocking {
+                    stream.set_nonblocking(true)?;
+                }
+                Ok((Stream::Tcp(TcpStream::from_std(stream)?), peer_of(addr)))
+            }
+            Waiting::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                if nonblocking {
+                    stream.set_nonblocking(true)?;
+                }
+                Ok((Stream::Unix(UnixStream::from_std(stream)?), Peer::default()))
+            }
         }
     }
 }
@@ -129,13 +154,13 @@ pub(super) fn accept_on(shard: &Rc<Shard>, listeners: Vec<Listening>) -> Accepti
         match socket.and_then(|socket| Ok((socket, copy?))) {
             Ok((socket, copy)) => {
                 let canceller = Canceller::new();
-                let last = if is_unix { Last::Unix(copy.into()) } else { Last::Tcp(copy.into()) };
-                let door = Rc::new(OpenDoor { socket, last, protocol, index });
-                for _ in 0..ACCEPTS {
-                    let (shard, door) = (Rc::clone(shard), Rc::clone(&door));
-                    monoio::spawn(accept_loop(shard, door, canceller.handle()));
-                }
-                loops.push(Loops { canceller, door });
+                let queue =
+                    if is_unix { Waiting::Unix(copy.into()) } else { Waiting::Tcp(copy.into()) };
+                let courtesy = Courtesy::default();
+                let door = Rc::new(OpenDoor { socket, queue, protocol, index, courtesy });
+                let accepting = accept_loop(Rc::clone(shard), Rc::clone(&door), canceller.handle());
+                monoio::spawn(accepting);
+                loops.push(Loop { canceller, door });
             }
             Err(error) => log_and_end(shard, &format!("a listener cannot be watched: {error}")),
         }
@@ -160,19 +185,27 @@ async fn accept_loop(shard: Rc<Shard>, door: Rc<OpenDoor>, cancel: monoio::io::C
                 .map(|(stream, _)| (Stream::Unix(stream), Peer::default())),
         };
         match accepted {
-            Ok((stream, peer)) => begin(&shard, stream, peer, door.protocol, door.index),
+            Ok((stream, peer)) => {
+                if shard.close_on_exec {
+                    sys::close_on_exec(stream.fd());
+                }
+                begin(&shard, stream, peer, door.protocol, door.index);
+                if !shard.draining.get() && !shard.paused.get() {
+                    door.take_crowd(&shard);
+                }
+            }
             // The kernel wakes one waiting accept for each connection, of whichever process. If it
             // was this one, and the cancel was quicker, nobody else knows of the connection.
-            Err(_) if shard.draining.get() => return door.look(&shard),
+            Err(_) if shard.draining.get() => {
+                door.look(&shard, usize::MAX);
+                return;
+            }
             Err(error) => back_off(&shard, &error).await,
         }
     }
 }
 
 fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, index: u32) {
-    if shard.close_on_exec {
-        sys::close_on_exec(stream.fd());
-    }
     shard.row.bump(place::ACCEPTED, 1);
     // Counted from here on, so that a drain waits for it.
     let watched = shard.watches.add(stream.fd());

@@ -9,6 +9,7 @@
 
 mod body;
 mod connection;
+mod courtesy;
 mod errand;
 mod exchange;
 mod heritage;
