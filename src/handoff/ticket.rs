@@ -182,6 +182,12 @@ impl Ticket {
         self.region.take(self.slot, Area::Head, 0, len, out);
     }
 
+    /// Appends what was put of the request's body at its dispatch, if no worker has had it.
+    pub fn copy_body(&self, out: &mut Vec<u8>) {
+        let len = self.entry().input.produced.load(Relaxed).min(WINDOW_BYTES as u64);
+        self.region.take(self.slot, Area::Input, 0, len as usize, out);
+    }
+
     /// Appends what the app gave to the log line, for `logvar`.
     pub fn copy_logvars(&self, out: &mut Vec<u8>) {
         let len = self.entry().logvars_len.load(Acquire) as usize;

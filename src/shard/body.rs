@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 
 use super::Shard;
 use super::exchange::News;
+use super::heritage::TakeBack;
 use super::reader::Reader;
 use super::stream::{Received, WriteHalf};
 use super::watch::Watch;
@@ -187,6 +188,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
         left: &Cell<u64>,
         ticket: &Ticket,
         news: &News<'_>,
+        take_back: &TakeBack,
     ) {
         if !rest.is_done() {
             let end = self.pump(rest, left, ticket, news).await;
@@ -198,7 +200,7 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
             }
             left.set(0);
         }
-        self.watch_peer(ticket, news).await;
+        self.watch_peer(ticket, news, take_back).await;
     }
 
     async fn pump(
@@ -261,15 +263,17 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
     /// of a next request in the buffer there is no need: they are served first. A connection that
     /// ends with this response has the read only if the request is slow, or a worker may send the
     /// response: else it would have to be cancelled, which costs as much as a request.
-    async fn watch_peer(&mut self, ticket: &Ticket, news: &News<'_>) {
+    async fn watch_peer(&mut self, ticket: &Ticket, news: &News<'_>, take_back: &TakeBack) {
         if !self.watches {
             self.watch.slow().await;
         }
         if self.reader.is_armed() || self.reader.bytes().is_empty() {
             self.reader.arm(false);
+            take_back.read_is_armed.set(self.reader.is_armed());
             std::future::poll_fn(|cx| self.reader.poll(cx)).await;
+            take_back.read_is_armed.set(false);
             // From here on the peer wakes us no more, so a worker must.
-            if !ticket.revoke() {
+            if !ticket.revoke() || self.shard.has_heir() {
                 news.raise();
             }
             if self.reader.has_failed() {

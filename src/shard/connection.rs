@@ -42,6 +42,8 @@ pub(super) struct Connection<F> {
     pub(super) introduced: Introduced,
     /// A worker process has had a copy of the socket.
     pub(super) was_copied: bool,
+    /// A successor could not take it.
+    pub(super) stays: bool,
 }
 
 /// Whether a balancer has said who the client is.
@@ -87,7 +89,7 @@ pub(super) async fn run(
     }
     let mut connection = Connection {
         shard: Rc::clone(&shard),
-        reader: reader(read, bytes),
+        reader: reader(read, bytes, Rc::clone(&watch)),
         writer,
         fd,
         watch,
@@ -97,6 +99,7 @@ pub(super) async fn run(
         out: Vec::new(),
         introduced,
         was_copied: false,
+        stays: false,
     };
     let life = async move {
         let end = serve(&mut connection).await;
@@ -145,10 +148,11 @@ async fn serve<F: Future<Output = Received>>(connection: &mut Connection<F>) -> 
             Head::Request => connection.serve_packet(&request).await,
         };
         connection.shard.give_request(request);
-        if next != Next::Keep {
-            return next;
+        match next {
+            Next::Keep => is_first = false,
+            Next::Again => {}
+            _ => return next,
         }
-        is_first = false;
     }
 }
 
@@ -191,7 +195,7 @@ impl<F: Future<Output = Received>> Connection<F> {
         loop {
             if self.shard.has_heir() {
                 if self.reader.is_armed() {
-                    self.shard.disarm(self.fd);
+                    self.shard.disarm(&self.watch);
                 } else if self.give_away().await == Given::Away {
                     // It is not to be shut at our close.
                     self.was_copied = false;

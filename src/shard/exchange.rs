@@ -25,6 +25,8 @@ pub(super) const DRAIN_BYTES_MAX: u64 = 256 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     Keep,
+    /// The request is in front of the reader again: a successor is to have it.
+    Again,
     /// Close, after reading what the peer still sends so that it can read our answer.
     Linger,
     Close,
@@ -91,6 +93,8 @@ pub(super) struct Held {
     ticket: Option<Ticket>,
     /// The whole response is sent: the app may end in its own time.
     is_sent: bool,
+    /// The request was taken back before a worker had it.
+    is_withdrawn: bool,
 }
 
 impl Held {
@@ -119,8 +123,8 @@ impl Drop for Held {
             });
             return;
         }
-        let over = |ticket: &Ticket| ticket.progress().stage.is_over() || ticket.withdraw();
-        if over(&ticket) {
+        let is_withdrawn = self.is_withdrawn || ticket.withdraw();
+        if is_withdrawn || ticket.progress().stage.is_over() {
             return self.shard.release(ticket);
         }
         if self.is_sent {
@@ -186,7 +190,7 @@ async fn reserve(shard: &Rc<Shard>) -> Held {
     };
     // News of the slot's last request are none of ours.
     shard.news_of(ticket.slot()).take();
-    Held { shard: Rc::clone(shard), ticket: Some(ticket), is_sent: false }
+    Held { shard: Rc::clone(shard), ticket: Some(ticket), is_sent: false, is_withdrawn: false }
 }
 
 /// Serves the request whose head is at the start of the reader.
@@ -220,6 +224,8 @@ pub(super) async fn serve<F: Future<Output = Received>>(
     let lends = offered::offer(connection, request, held.ticket(), rest.is_done());
     let way = Way { arrived_us, ends };
     dispatch(connection, request, &way, &held, &rest, &body, spool.as_ref());
+    let is_whole = rest.is_done() && spool.is_none();
+    let take_back = connection.take_back(request, &body, is_whole);
     shard.give_buffer(body);
 
     let left = Cell::new(rest.left());
@@ -242,12 +248,13 @@ pub(super) async fn serve<F: Future<Output = Received>>(
             request,
             ticket: held.ticket(),
             news: &news,
+            take_back: &take_back,
             body_left: &left,
             is_http,
             ends,
             arrived_us,
         };
-        let receive = pin!(receiving.stream(&mut rest, &left, held.ticket(), &news));
+        let receive = pin!(receiving.stream(&mut rest, &left, held.ticket(), &news, &take_back));
         let respond = pin!(sending.respond());
         together(&news, receive, respond).await
     };
@@ -255,6 +262,13 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         request_log::write_broken(&shard, request, &connection.peer, held.ticket(), arrived_us);
         return Next::Close;
     };
+    if sent.is_withdrawn {
+        // Whoever serves it counts it.
+        shard.row.bump(place::REQUESTS, 1_u64.wrapping_neg());
+        connection.put_back(request, held.ticket());
+        held.is_withdrawn = true;
+        return Next::Again;
+    }
     shard.row.bump(place::TX, sent.head_bytes + sent.body_bytes);
     request_log::write(&shard, request, &connection.peer, held.ticket(), &sent, arrived_us);
     held.is_sent = !sent.is_cut;

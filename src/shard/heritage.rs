@@ -1,10 +1,13 @@
 //! Connections that outlive the server process: an old one gives each to its successor between two
 //! requests, with what the client has sent already.
 //!
-//! The armed read stands in the way: it would take the bytes that the successor waits for. Where
-//! the ring can cancel it from outside, connections move at once; elsewhere they move with their
-//! next bytes.
+//! The armed read stands in the way: it would take the bytes that the successor waits for. Under
+//! epoll it can be dropped, and newer rings cancel it from outside: connections move at once. With
+//! others they move with their next bytes.
+//!
+//! So do those whose requests wait for a worker: the old process may have none that comes back.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -14,9 +17,13 @@ use monoio::net::{TcpStream, UnixStream};
 
 use super::connection::{self, Begun, Connection, Introduced};
 use super::listener::{self, Protocol};
+use super::signal::Signal;
 use super::stream::{Received, Stream};
+use super::watch::Watch;
 use super::{Shard, timer};
+use crate::handoff::Ticket;
 use crate::proto::proxy;
+use crate::request::{Body, Request};
 use crate::shared::link::{LEGACY_BYTES_MAX, Legacy, Told};
 use crate::shared::shard as place;
 use crate::sys;
@@ -38,16 +45,43 @@ pub(super) enum Given {
     Kept,
 }
 
+/// What a request needs to be taken back, to go to a successor with its connection.
+#[derive(Default)]
+pub(super) struct TakeBack {
+    /// Its bytes are all here as they came.
+    pub(super) may: bool,
+    /// The read that stands in the way.
+    pub(super) read_is_armed: Cell<bool>,
+}
+
+/// Room for what a balancer said, in front of the bytes.
+const INTRODUCTION_BYTES: usize = 256;
+
 impl Shard {
+    /// Takes back a request that no worker has begun, if a successor is there for it. The read ends
+    /// first, in a later turn.
+    pub(super) fn takes_back(&self, ticket: &Ticket, how: &TakeBack, watch: &Watch) -> bool {
+        if !how.may || !self.has_heir() {
+            return false;
+        }
+        if how.read_is_armed.get() {
+            self.disarm(watch);
+            return false;
+        }
+        ticket.withdraw()
+    }
+
     /// Whether a successor takes over what this shard has.
     pub(super) fn has_heir(&self) -> bool {
         self.heir.get().is_some()
     }
 
     /// Ends the armed read of a connection that is between two requests, where that can be done.
-    pub(super) fn disarm(&self, fd: RawFd) {
+    pub(super) fn disarm(&self, watch: &Watch) {
         if let Some(ring) = self.ring.get() {
-            let _ = sys::uring::cancel_on(ring, fd);
+            let _ = sys::uring::cancel_on(ring, watch.fd());
+        } else if let Some(stop) = watch.stop() {
+            stop.raise();
         }
     }
 
@@ -55,9 +89,11 @@ impl Shard {
     pub(super) fn retire(self: &Rc<Self>, heir: RawFd) {
         self.heir.set(Some(heir));
         self.draining.set(true);
-        for fd in self.watches.idle() {
-            self.disarm(fd);
+        for watch in self.watches.idle() {
+            self.disarm(&watch);
         }
+        // Those that wait for a worker look whether they may go too.
+        self.news.iter().for_each(Signal::raise);
     }
 
     /// Goes on with a connection that a predecessor gave.
@@ -85,7 +121,7 @@ impl Shard {
             sys::close_on_exec(stream.fd());
         }
         self.row.bump(place::ACCEPTED, 1);
-        let watched = self.watches.add(stream.fd());
+        let watched = self.watches.add(stream.fd(), self.nonblocking);
         let shard = Rc::clone(self);
         let index = index as u32;
         // What the predecessor knew counts, whatever is configured now.
@@ -99,6 +135,27 @@ impl Shard {
 }
 
 impl<F: Future<Output = Received>> Connection<F> {
+    /// Whether this request could go to a successor after its dispatch.
+    pub(super) fn take_back(&self, request: &Request, body: &[u8], is_whole: bool) -> TakeBack {
+        let len = request.head_len + body.len() + INTRODUCTION_BYTES;
+        let may = is_whole
+            && !self.stays
+            // Chunks are decoded: nobody knows any more where they began.
+            && !matches!(request.body, Body::Chunked)
+            && len <= LEGACY_BYTES_MAX
+            && (self.shard.ring.get().is_some() || self.watch.stop().is_some());
+        TakeBack { may, ..TakeBack::default() }
+    }
+
+    /// Puts a request that was taken back in front of what else was received.
+    pub(super) fn put_back(&mut self, request: &Request, ticket: &Ticket) {
+        let mut bytes = Vec::new();
+        ticket.copy_head(request.head_len, &mut bytes);
+        ticket.copy_body(&mut bytes);
+        bytes.append(self.reader.bytes());
+        *self.reader.bytes() = bytes;
+    }
+
     /// Gives the connection to the heir, if there is one. Only between two requests, and while no
     /// read is armed.
     pub(super) async fn give_away(&mut self) -> Given {
@@ -118,6 +175,7 @@ impl<F: Future<Output = Received>> Connection<F> {
             };
             let bytes = introduced.as_ref().unwrap_or(self.reader.bytes());
             if bytes.len() > LEGACY_BYTES_MAX {
+                self.stays = true;
                 return Given::Kept;
             }
             match Legacy::give(heir, self.fd, name, told, bytes) {

@@ -1,15 +1,17 @@
 //! `Reader`: the receiving half of a connection, its buffer and its armed read.
 //!
-//! A read that was armed is never dropped: the kernel may already have put bytes into its buffer.
-//! It is one pinned future that lives in the reader, across replies too, so a peer that leaves or
+//! A read that was armed is never dropped, unless its watch says that it may be: the kernel may
+//! already have put bytes into its buffer. It is one pinned future that lives in the reader, across replies too, so a peer that leaves or
 //! sends its next request is seen while the app still runs.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::stream::{ReadHalf, Received, receive};
+use super::watch::Watch;
 
 /// Bytes that a connection's buffer starts with. Most heads fit, and an idle connection costs
 /// little. A uwsgi packet is longer and its connection has one request.
@@ -25,9 +27,10 @@ const BODY_READ_BYTES: usize = 64 * 1024;
 
 /// See the module's head. `F` is the future that `receive` makes.
 pub struct Reader<F> {
-    arm: fn(ReadHalf, Vec<u8>) -> F,
+    arm: fn(ReadHalf, Vec<u8>, Rc<Watch>) -> F,
     armed: Pin<Box<Option<F>>>,
     half: Option<ReadHalf>,
+    watch: Rc<Watch>,
     buffer: Vec<u8>,
     /// The peer will send no more; set together with `failed` if it was an error.
     ended: bool,
@@ -35,11 +38,16 @@ pub struct Reader<F> {
 }
 
 /// A reader of `half`, with a buffer to start with and what it holds already.
-pub fn reader(half: ReadHalf, buffer: Vec<u8>) -> Reader<impl Future<Output = Received>> {
+pub fn reader(
+    half: ReadHalf,
+    buffer: Vec<u8>,
+    watch: Rc<Watch>,
+) -> Reader<impl Future<Output = Received>> {
     Reader {
         arm: receive,
         armed: Box::pin(None),
         half: Some(half),
+        watch,
         buffer,
         ended: false,
         failed: false,
@@ -85,7 +93,7 @@ impl<F: Future<Output = Received>> Reader<F> {
             buffer.reserve_exact(GROWTH_BYTES.max(buffer.len()));
         }
         let half = self.half.take().expect("BUG: without an armed read the half is here");
-        let future = (self.arm)(half, buffer);
+        let future = (self.arm)(half, buffer, Rc::clone(&self.watch));
         self.armed.as_mut().set(Some(future));
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use super::exchange::{DRAIN_BYTES_MAX, News};
+use super::heritage::TakeBack;
 use super::stream::WriteHalf;
 use super::watch::Watch;
 use super::{Shard, refusal, sendfile};
@@ -44,6 +45,8 @@ pub(super) struct Sent {
     pub(super) is_broken: bool,
     /// A worker had the connection.
     pub(super) was_lent: bool,
+    /// Nothing was: the request was taken back.
+    pub(super) is_withdrawn: bool,
     /// When the last byte was sent, if that was not just now.
     pub(super) ended_us: Option<u64>,
 }
@@ -58,6 +61,7 @@ pub(super) struct Sending<'c> {
     pub(super) request: &'c Request,
     pub(super) ticket: &'c Ticket,
     pub(super) news: &'c News<'c>,
+    pub(super) take_back: &'c TakeBack,
     /// What of the request's body has not been read.
     pub(super) body_left: &'c Cell<u64>,
     pub(super) is_http: bool,
@@ -99,6 +103,10 @@ impl Sending<'_> {
             }
             if progress.stage.is_late() && !progress.is_whole {
                 return self.too_late().await;
+            }
+            let is_queued = progress.stage == Stage::Queued;
+            if is_queued && self.shard.takes_back(self.ticket, self.take_back, self.watch) {
+                return Ok(Sent { is_withdrawn: true, ..Sent::default() });
             }
             match progress.head {
                 Some(head) => break (head, progress),

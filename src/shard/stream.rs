@@ -1,12 +1,18 @@
 //! One accepted socket, TCP or Unix, as two halves that work at the same time.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
+
+use super::watch::Watch;
 
 /// An accepted socket.
 pub enum Stream {
@@ -69,15 +75,33 @@ pub struct Received {
 
 /// Appends what the peer sends to `buffer`, at most up to its capacity. The driver owns the buffer
 /// until the future is done, so the future is not dropped before.
-pub async fn receive(mut half: ReadHalf, buffer: Vec<u8>) -> Received {
+///
+/// # Errors
+/// The kernel's; `ECANCELED`, with an empty buffer, where the watch stopped it.
+pub async fn receive(mut half: ReadHalf, buffer: Vec<u8>, watch: Rc<Watch>) -> Received {
     let (start, end) = (buffer.len(), buffer.capacity());
     debug_assert!(start < end, "BUG: a receive into a full buffer would look like an end");
+    // The buffer ends with a read that is dropped: nothing may be in it.
+    let stop = watch.stop().filter(|_| start == 0);
     let slice = buffer.slice_mut(start..end);
-    let (result, slice) = match &mut half {
-        ReadHalf::Tcp(half) => half.read(slice).await,
-        ReadHalf::Unix(half) => half.read(slice).await,
+    let done = {
+        let mut read = pin!(async {
+            match &mut half {
+                ReadHalf::Tcp(half) => half.read(slice).await,
+                ReadHalf::Unix(half) => half.read(slice).await,
+            }
+        });
+        poll_fn(|cx| match stop {
+            Some(stop) if stop.poll(cx).is_ready() => Poll::Ready(None),
+            _ => read.as_mut().poll(cx).map(Some),
+        })
+        .await
     };
-    Received { half, buffer: slice.into_inner(), result }
+    let (result, buffer) = match done {
+        Some((result, slice)) => (result, slice.into_inner()),
+        None => (Err(io::Error::from_raw_os_error(libc::ECANCELED)), Vec::new()),
+    };
+    Received { half, buffer, result }
 }
 
 impl WriteHalf {

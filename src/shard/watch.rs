@@ -10,6 +10,7 @@ use std::task::{Poll, Waker};
 
 use slab::Slab;
 
+use super::signal::Signal;
 use crate::sys::{self, Half};
 
 /// One connection's deadline.
@@ -21,6 +22,8 @@ pub struct Watch {
     expired: Cell<bool>,
     /// Between two requests: may be closed at any time.
     idle: Cell<bool>,
+    /// Ends the armed read, where that loses nothing: epoll takes no byte before it is asked.
+    stop: Option<Signal>,
     /// Who wants to know that its request is a slow one, and for how many sweeps it has to be.
     slow: RefCell<Option<Waker>>,
     sweeps_left: Cell<u8>,
@@ -74,6 +77,15 @@ impl Watch {
         }
     }
 
+    /// What ends the armed read, if it may be dropped.
+    pub fn stop(&self) -> Option<&Signal> {
+        self.stop.as_ref()
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.fd
+    }
+
     pub fn set_idle(&self, idle: bool) {
         self.idle.set(idle);
     }
@@ -92,14 +104,15 @@ impl Watches {
         self.now_s.get()
     }
 
-    /// Begins to watch a socket. The key ends it.
-    pub fn add(&self, fd: RawFd) -> (usize, Rc<Watch>) {
+    /// Begins to watch a socket. The key ends it. Reads of it may be dropped where `drops`.
+    pub fn add(&self, fd: RawFd, drops: bool) -> (usize, Rc<Watch>) {
         let watch = Rc::new(Watch {
             fd,
             read_s: Cell::new(u64::MAX),
             write_s: Cell::new(u64::MAX),
             expired: Cell::new(false),
             idle: Cell::new(false),
+            stop: drops.then(Signal::default),
             slow: RefCell::new(None),
             sweeps_left: Cell::new(0),
         });
@@ -135,10 +148,11 @@ impl Watches {
         }
     }
 
-    /// The sockets of connections that are between two requests.
-    pub fn idle(&self) -> Vec<RawFd> {
+    /// The connections that are between two requests.
+    pub fn idle(&self) -> Vec<Rc<Watch>> {
         let watches = self.watches.borrow();
-        watches.iter().filter(|(_, watch)| watch.idle.get()).map(|(_, watch)| watch.fd).collect()
+        let all = watches.iter().map(|(_, watch)| watch);
+        all.filter(|watch| watch.idle.get()).map(Rc::clone).collect()
     }
 
     /// How many connections have a request.

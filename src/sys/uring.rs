@@ -60,9 +60,12 @@ pub fn own_ring() -> Option<RawFd> {
         }
         let number = entry.file_name().to_string_lossy().parse::<RawFd>();
         let Ok(fd) = number else { continue };
-        // Nothing is under way on the ring itself. Another thread's ring refuses (EEXIST).
-        if matches!(cancel_on(fd, fd), Err(error) if error.raw_os_error() == Some(libc::ENOENT)) {
-            return Some(fd);
+        // Nothing is under way on the ring itself, which kernels tell as ENOENT or as nothing to
+        // do. Another thread's ring refuses (EEXIST).
+        match cancel_on(fd, fd) {
+            Ok(()) => return Some(fd),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Some(fd),
+            Err(_) => {}
         }
     }
     None
