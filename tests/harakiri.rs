@@ -13,6 +13,15 @@ fn never() -> &'static Path {
     Path::new("/nonexistent/never")
 }
 
+/// A FIFO that nobody opens: who reads it waits in the kernel.
+fn fifo_in(directory: &Path) -> std::path::PathBuf {
+    let fifo = directory.join("fifo");
+    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(rustix::fs::CWD, name.as_c_str(), kind, mode, 0).unwrap();
+    fifo
+}
+
 fn for_each_interpreter_mode(test: impl Fn(Mode)) {
     for_each_mode(|mode| {
         if !mode.is_process() {
@@ -166,16 +175,7 @@ fn a_thread_that_stays_in_c_code_is_given_up_and_taken_back() {
         let limits = ["--processes", "2", "--harakiri", "1", "--harakiri-verbose"];
         let server = Server::http(mode, "all_by_path", &limits);
         let directory = scratch();
-        let fifo = directory.path().join("fifo");
-        let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            name.as_c_str(),
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o600),
-            0,
-        )
-        .unwrap();
+        let fifo = fifo_in(directory.path());
         let mut client = server.connect();
         client.send(stuck("sleeps_in_c", &fifo));
         assert_eq!(client.response().status, 504);
@@ -186,6 +186,35 @@ fn a_thread_that_stays_in_c_code_is_given_up_and_taken_back() {
         drop(std::fs::OpenOptions::new().write(true).open(&fifo).unwrap());
         server.log.line("is back after");
         (0..20).for_each(|_| Client::assert_open(&mut client));
+    });
+}
+
+#[test]
+fn what_waits_behind_a_thread_that_never_comes_back_goes_to_a_successor() {
+    for_each_interpreter_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master", "--harakiri", "1"]);
+        let directory = scratch();
+        let mut stuck_one = server.connect();
+        stuck_one.send(stuck("sleeps_in_c", &fifo_in(directory.path())));
+        // One after the other, so that each finds the worker taken.
+        let mut others: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        for (index, other) in others.iter_mut().enumerate() {
+            match index {
+                0 => other
+                    .send("POST /reads/read HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"),
+                // The second of two is answered by the successor as well.
+                1 => other.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2)),
+                _ => other.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"),
+            }
+        }
+        assert_eq!(stuck_one.response().status, 504);
+        assert!(others[0].response().text().starts_with("4 "), "the body came along");
+        assert_eq!(others[1].response().text(), "hello");
+        for other in &mut others[1..] {
+            assert_eq!(other.response().text(), "hello");
+        }
+        server.log.line("is stuck: a new server process is to take over");
+        others.iter_mut().for_each(Client::assert_open);
     });
 }
 

@@ -8,7 +8,9 @@ use std::path::Path;
 use crate::harness::process::Process;
 use crate::harness::server::{clean, command};
 use crate::harness::traffic::Traffic;
-use crate::harness::{Mode, Server, app, eventually, for_each_mode, full, scratch};
+use crate::harness::{
+    Client, Mode, Server, app, eventually, for_each_mode, for_each_process_mode, full, scratch,
+};
 
 /// Waits until `count` server processes have said that they serve.
 fn await_starts(server: &Server, count: usize) {
@@ -54,11 +56,44 @@ fn a_reload_loses_no_request_and_closes_no_connection() {
         }
         let outcome = traffic.stop();
         assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
-        // Without the ring's cancel an idle connection moves with its next bytes, also then.
         assert_eq!(outcome.closes, 0, "of {} requests", outcome.requests);
         idle.assert_open();
         silent.assert_open();
         assert_eq!(server.stop(libc::SIGTERM), 0);
+    });
+}
+
+#[test]
+fn a_connection_moves_though_its_client_is_silent() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master"]);
+        let mut idle = server.connect();
+        let pid = |client: &mut Client| client.get("/pid").text().parse::<i32>().unwrap();
+        let old = pid(&mut idle);
+        server.signal(libc::SIGHUP);
+        await_starts(&server, 2);
+        // It leaves when its last connection is another's.
+        await_gone(old);
+        assert_ne!(pid(&mut idle), old);
+    });
+}
+
+#[test]
+fn a_spawner_that_dies_costs_no_waiting_request_and_no_connection() {
+    for_each_process_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master"]);
+        let mut idle = server.connect();
+        idle.assert_open();
+        let worker = server.worker_pid();
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+        let spawner = rustix::process::Pid::from_raw(parent.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(spawner, rustix::process::Signal::KILL).unwrap();
+        server.log.line("the spawner died, and the workers with it: a new server process");
+        assert_eq!(server.get("/hello").text(), "hello");
+        idle.assert_open();
+        server.log.line("a successor serves");
+        assert!(!server.log.text().contains("server process died"), "it was replaced");
     });
 }
 

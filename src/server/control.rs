@@ -56,7 +56,12 @@ pub struct Control {
     pub ties: Ties,
     /// Whether workers that are interpreters may become processes when a module refuses late.
     pub may_change: bool,
+    /// When the spawner died.
+    pub lost_since: Option<Instant>,
 }
+
+/// A successor that was asked for because nobody can serve has come by then.
+const SUCCESSION: Duration = Duration::from_secs(30);
 
 /// Why the control thread leaves its loop.
 enum End {
@@ -94,10 +99,8 @@ impl Control {
                 self.pins.review(board, |index| board.worker(index).get(worker::PID) as u32);
                 (0..board.workers()).for_each(|index| self.pins.pin_worker(board, index));
             }
-            if self.workers.is_lost() {
-                log::line(format_args!("the spawner died: workers cannot be replaced, stopping"));
-                self.stop();
-                return 1;
+            if let Some(code) = self.mind_spawner() {
+                return code;
             }
             let ended = self.shards.iter().filter(|shard| shard.thread.is_finished()).count();
             if self.ties.retires() && ended == self.shards.len() {
@@ -207,11 +210,39 @@ impl Control {
         }
     }
 
+    /// Without a spawner there are no workers any more. A successor has a new one, and takes the
+    /// requests that wait; the exit code where none comes.
+    fn mind_spawner(&mut self) -> Option<i32> {
+        if !self.workers.is_lost() || self.ties.retires() {
+            return None;
+        }
+        if !self.ties.has_master() {
+            log::line(format_args!("the spawner died: workers cannot be replaced, stopping"));
+            self.stop();
+            return Some(1);
+        }
+        let Some(since) = self.lost_since else {
+            self.lost_since = Some(Instant::now());
+            self.replace_server("the spawner died, and the workers with it");
+            return None;
+        };
+        (since.elapsed() > SUCCESSION).then(|| {
+            log::line(format_args!("no successor came: leaving"));
+            1
+        })
+    }
+
     /// The end of a process whose successor serves.
     fn leave(&mut self) -> i32 {
         self.ties.close_heritage();
-        self.workers.stop(&self.plan, Instant::now() + self.mercy);
+        self.end_workers(self.mercy);
         0
+    }
+
+    /// Waits for the workers' end, at most so long.
+    fn end_workers(&mut self, mercy: Duration) {
+        let mercy = if self.watchdog.has_given_up() { Duration::ZERO } else { mercy };
+        self.workers.stop(&self.plan, Instant::now() + mercy);
     }
 
     /// Looks after workers that have served long enough, and how many there are.
@@ -238,7 +269,10 @@ impl Control {
 
     /// Lets a new server process take over.
     pub(super) fn replace_server(&mut self, reason: &str) {
-        if self.ties.has_master() && !self.ties.retires() {
+        if self.ties.retires() {
+            return; // It has taken over.
+        }
+        if self.ties.has_master() {
             log::line(format_args!("{reason}: a new server process is to take over"));
             self.ties.tell(News::Replace);
         } else {
@@ -336,8 +370,7 @@ impl Control {
                 return 0;
             }
         }
-        let leave = Duration::from_secs(5).min(self.mercy);
-        self.workers.stop(&self.plan, Instant::now() + leave);
+        self.end_workers(Duration::from_secs(5).min(self.mercy));
         0
     }
 }

@@ -155,6 +155,7 @@ pub fn run(
         is_paused: false,
         ties: Ties::new(tie),
         may_change,
+        lost_since: None,
     };
     if options.cheap.at_first && control.workers.processes().is_some() {
         control.idle.begin_cheap(&control.plan);

@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const DUMP: Duration = Duration::from_millis(300);
 /// Between two exceptions in the same request: an app may swallow one.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A thread that has not come back by then is given up.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A thread that has not come back by then is given up: what waits behind it waits for a successor.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the options say of it.
 #[derive(Debug, Clone)]
@@ -117,6 +117,11 @@ impl Watchdog {
         }
         self.execute(workers, plan, now);
         if self.rules.processes { None } else { self.interrupt(workers, now) }
+    }
+
+    /// Whether a thread of this process will not come back: its end is not to be waited for.
+    pub fn has_given_up(&self) -> bool {
+        self.seen.iter().filter_map(|seen| seen.late.as_ref()).any(|late| late.is_given_up)
     }
 
     /// Brings `seen` up to date.
