@@ -203,6 +203,9 @@ fn a_server_process_that_dies_is_replaced_and_its_sockets_live_on() {
             assert!(client.try_response().is_err(), "its request is lost");
             server.log.line(&format!("!!! uwring process {first} got Segmentation Fault !!!"));
             server.log.line("!!! it ran GET /segfaults on worker 1 core 0 !!!");
+            server.log.line(&format!("*** backtrace of {first} ***"));
+            server.log.line("_ctypes");
+            server.log.line("*** end of backtrace ***");
             server.log.line("segfaults.py\", line 6 in application");
             "SIGSEGV"
         };

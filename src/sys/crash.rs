@@ -21,6 +21,10 @@ pub fn on_crash(tell: fn(i32)) {
     if !TELL.swap(tell as *mut (), Ordering::SeqCst).is_null() {
         return;
     }
+    // The first call loads a library, which a handler may not.
+    let mut frames = [std::ptr::null_mut(); 1];
+    // SAFETY: room for one address.
+    unsafe { libc::backtrace(frames.as_mut_ptr(), 1) };
     for (place, signal) in FATAL.into_iter().enumerate() {
         // SAFETY: all-zero is a valid sigaction; the handler is a function of the right type, and
         // the place for the old action is this signal's own.
@@ -50,6 +54,36 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, _context: *mut lib
         }
         if (*info).si_code <= 0 || signal == libc::SIGABRT {
             libc::raise(signal);
+        }
+    }
+}
+
+/// Frames of a native stack that are shown.
+const FRAMES_MAX: usize = 64;
+/// What shows them has so long: a lock of the loader's may be held.
+const SHOW_S: u32 = 2;
+
+/// Writes the native stack of the calling thread to standard error, a line a frame: the file, with a
+/// function's name where the file exports it. A copy of the process does it, for a broken stack may
+/// cost whoever walks it, and the Python stack is still to be written.
+pub fn write_native_stack() {
+    // SAFETY: a copy of this thread alone, without the handlers of fork(3), that only walks its
+    // stack, writes and ends; every call is given places of its own with their lengths.
+    unsafe {
+        let child = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0);
+        if child == 0 {
+            libc::signal(libc::SIGALRM, libc::SIG_DFL);
+            let mut alarm: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&raw mut alarm, libc::SIGALRM);
+            libc::sigprocmask(libc::SIG_UNBLOCK, &raw const alarm, std::ptr::null_mut());
+            libc::alarm(SHOW_S);
+            let mut frames = [std::ptr::null_mut(); FRAMES_MAX];
+            let count = libc::backtrace(frames.as_mut_ptr(), FRAMES_MAX as libc::c_int);
+            libc::backtrace_symbols_fd(frames.as_ptr(), count, libc::STDERR_FILENO);
+            libc::_exit(0);
+        }
+        if child > 0 {
+            libc::waitpid(child as libc::pid_t, std::ptr::null_mut(), libc::__WALL);
         }
     }
 }

@@ -90,4 +90,12 @@ fn tell(signal: i32) {
         line.put(b" !!!");
         line.end();
     });
+    // uWSGI's words around it.
+    let mut line = Line { bytes: [0; 1024], len: 0 };
+    line.put(b"*** backtrace of ");
+    line.number(std::process::id() as usize);
+    line.put(b" ***");
+    line.end();
+    sys::crash::write_native_stack();
+    sys::crash::write_raw(b"*** end of backtrace ***\n");
 }
