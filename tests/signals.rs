@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
+use crate::harness::process::Process;
+use crate::harness::server::command;
 use crate::harness::{Server, app, eventually, for_each_mode, scratch};
 
 #[test]
@@ -81,6 +83,25 @@ fn gives_up_on_requests_that_do_not_end_within_the_mercy() {
         server.log.line("waiting for");
         assert_eq!(server.stop(libc::SIGTERM), 0);
         assert!(client.try_response().is_err());
+    });
+}
+
+#[test]
+fn leaves_at_once_while_the_app_is_imported() {
+    let directory = scratch();
+    let code = directory.path().join("slow.py");
+    std::fs::write(&code, "import time\nprint('importing')\ntime.sleep(1000)\n").unwrap();
+    let name = code.display().to_string();
+    for_each_mode(|mode| {
+        for master in [&["--master"][..], &[]] {
+            let args = ["--http-socket", "127.0.0.1:0", "--wsgi-file", &name];
+            let way = ["--isolation", mode.isolation, "--io", mode.io];
+            let mut process = Process::start(command(&[&args[..], &way, master].concat()));
+            process.log.line("importing");
+            // Without a master as any program that handles no signal, and as uWSGI.
+            let code = if master.is_empty() { 128 + libc::SIGTERM } else { 0 };
+            assert_eq!(process.stop(libc::SIGTERM), code, "{mode} {master:?}");
+        }
     });
 }
 

@@ -97,8 +97,13 @@ pub fn run(
     let need_app = options.need_app
         || !options.mount.is_empty()
         || tie.as_ref().is_some_and(|tie| tie.needs_app);
-    let signals = Signals::listen(&control::heard(tied.is_some()))
-        .map_err(|e| StartError::new(format!("signals: {e}")))?;
+    let listen = || {
+        let heard = Signals::listen(&control::heard(tied.is_some()));
+        heard.map_err(|e| StartError::new(format!("signals: {e}")))
+    };
+    // Without a master a signal ends the start where it is: nothing is served yet, and whoever loads
+    // the app hears nothing.
+    let signals = tied.map(|_| listen()).transpose()?;
     let workers = match spawner {
         Some(spawner) => {
             let first = if options.cheap.at_first { 0 } else { first };
@@ -117,6 +122,7 @@ pub fn run(
             workers
         }
     };
+    let signals = signals.map_or_else(listen, Ok)?;
     if !prepare::warn_without_app(&plan)
         && let Some(doubt) = doubt
     {
