@@ -26,6 +26,21 @@ fn a_forked_child_can_be_terminated() {
 }
 
 #[test]
+fn a_forked_child_that_leaves_the_app_ends_and_its_parent_answers() {
+    for_each_process_mode(|mode| {
+        let server = server(mode);
+        let mut client = server.connect();
+        assert_eq!(client.get("/leaves_forked(7)").text(), "7", "{mode}");
+        server.log.line("atexit of the child");
+        assert_eq!(client.get("/leaves_forked('because')").text(), "1", "{mode}");
+        server.log.line("because");
+        assert_eq!(client.get("/returns_forked()").text(), "0", "{mode}");
+        assert_eq!(client.get("/1+1").text(), "2", "{mode}");
+        assert!(!server.log.text().contains("Segmentation"), "{}", server.log.text());
+    });
+}
+
+#[test]
 fn multiprocessing_works_by_the_default_method_where_python_allows_it() {
     let forks = python_minor() < 14;
     for_each_mode(|mode| {

@@ -32,6 +32,12 @@ pub fn without_arming<R>(fork: impl FnOnce() -> R) -> R {
 }
 
 static IS_ARMING: AtomicBool = AtomicBool::new(false);
+static IS_APPS_CHILD: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process was forked by the app, and not as one of ours.
+pub fn is_apps_child() -> bool {
+    IS_APPS_CHILD.load(Relaxed)
+}
 
 thread_local! {
     /// What this thread blocked before its fork.
@@ -49,7 +55,9 @@ unsafe extern "C" fn release() {
 }
 
 unsafe extern "C" fn arm() {
-    let armed = if IS_ARMING.load(Relaxed) { 1..32 } else { 1..1 };
+    let is_apps = IS_ARMING.load(Relaxed);
+    IS_APPS_CHILD.store(is_apps, Relaxed);
+    let armed = if is_apps { 1..32 } else { 1..1 };
     for signal in armed {
         // SAFETY: both calls are async-signal-safe; `now` is a local that sigaction fills.
         unsafe {

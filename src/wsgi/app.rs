@@ -171,6 +171,14 @@ impl Boot {
         self.run(py, "leave");
     }
 
+    /// Ends a process that the app forked and that left the app's call, by an exception or not.
+    pub fn end_child(&self, py: Py<'_>, error: Option<&Object<'_>>) -> ! {
+        let error = error.cloned().unwrap_or_else(|| py.none());
+        let code = self.function(py, "end_child").and_then(|end| end.call([&error]));
+        let code = code.ok().and_then(|code| code.as_int()).unwrap_or(1);
+        crate::sys::exit_now(code as i32)
+    }
+
     /// Writes out what print() left in the buffers.
     pub fn flush(&self, py: Py<'_>) {
         self.run(py, "flush");

@@ -194,6 +194,23 @@ def leave():
     flush()
 
 
+def end_child(error):
+    """Says good-bye as Python does at its end; the exit code."""
+    code = error.code if isinstance(error, SystemExit) else error
+    if code is None:
+        code = 0
+    elif isinstance(code, BaseException):
+        import traceback
+
+        traceback.print_exception(type(code), code, code.__traceback__)
+        code = 1
+    elif not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    leave()
+    return code & 255
+
+
 # Allocations since the last collection from which on one is worth while: with nothing else to do,
 # and in any case.
 IDLE, BUSY = 700, 20000

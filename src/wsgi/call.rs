@@ -153,7 +153,9 @@ impl<'l> Local<'l> {
             self.loaded.module.set_environ(py, Some(environ.clone().keep()));
         }
         let reply = self.reply.reply.value(py);
-        let result = app.get(py).call([&environ, self.reply.start.get(py)])?;
+        let result = app.get(py).call([&environ, self.reply.start.get(py)]);
+        self.end_child(py, result.as_ref().err());
+        let result = result?;
         let sent = self.send(py, reply, &result);
         // PEP 3333: close() is called whatever happened, before the request counts as over.
         let closed = self.close(py, &result);
@@ -169,6 +171,14 @@ impl<'l> Local<'l> {
         self.tell_dishonest_lengths(reply, outcome, head);
         reply.finish();
         Ok(())
+    }
+
+    /// A process that the app forked comes back like the worker itself. It ends here, before it
+    /// touches what only the worker has: the answer is its parent's.
+    fn end_child(&self, py: Py<'_>, error: Option<&Exception>) {
+        if crate::sys::harmless::is_apps_child() {
+            self.loaded.boot.end_child(py, error.and_then(|error| error.object(py)));
+        }
     }
 
     /// Counts the request for its app, one of several.
@@ -237,7 +247,10 @@ impl<'l> Local<'l> {
             reply.publish();
             return Ok(());
         }
-        while let Some(item) = iterator.next_item()? {
+        loop {
+            let item = iterator.next_item();
+            self.end_child(py, item.as_ref().err());
+            let Some(item) = item? else { break };
             let Some(piece) = self.piece(item)? else { continue };
             reply.body(py, &piece)?;
             reply.publish();
