@@ -78,30 +78,37 @@ pub struct Received {
 ///
 /// # Errors
 /// The kernel's; `ECANCELED`, with an empty buffer, where the watch stopped it.
-pub async fn receive(mut half: ReadHalf, buffer: Vec<u8>, watch: Rc<Watch>) -> Received {
+pub fn receive(
+    mut half: ReadHalf,
+    buffer: Vec<u8>,
+    watch: Rc<Watch>,
+) -> impl Future<Output = Received> {
     let (start, end) = (buffer.len(), buffer.capacity());
     debug_assert!(start < end, "BUG: a receive into a full buffer would look like an end");
-    // The buffer ends with a read that is dropped: nothing may be in it.
-    let stop = watch.stop().filter(|_| start == 0);
     let slice = buffer.slice_mut(start..end);
-    let done = {
-        let mut read = pin!(async {
-            match &mut half {
-                ReadHalf::Tcp(half) => half.read(slice).await,
-                ReadHalf::Unix(half) => half.read(slice).await,
-            }
-        });
-        poll_fn(|cx| match stop {
-            Some(stop) if stop.poll(cx).is_ready() => Poll::Ready(None),
-            _ => read.as_mut().poll(cx).map(Some),
-        })
-        .await
-    };
-    let (result, buffer) = match done {
-        Some((result, slice)) => (result, slice.into_inner()),
-        None => (Err(io::Error::from_raw_os_error(libc::ECANCELED)), Vec::new()),
-    };
-    Received { half, buffer, result }
+    // Not an async function, whose arguments have room twice.
+    async move {
+        // The buffer ends with a read that is dropped: nothing may be in it.
+        let stop = watch.stop().filter(|_| start == 0);
+        let done = {
+            let mut read = pin!(async {
+                match &mut half {
+                    ReadHalf::Tcp(half) => half.read(slice).await,
+                    ReadHalf::Unix(half) => half.read(slice).await,
+                }
+            });
+            poll_fn(|cx| match stop {
+                Some(stop) if stop.poll(cx).is_ready() => Poll::Ready(None),
+                _ => read.as_mut().poll(cx).map(Some),
+            })
+            .await
+        };
+        let (result, buffer) = match done {
+            Some((result, slice)) => (result, slice.into_inner()),
+            None => (Err(io::Error::from_raw_os_error(libc::ECANCELED)), Vec::new()),
+        };
+        Received { half, buffer, result }
+    }
 }
 
 impl WriteHalf {
