@@ -14,7 +14,7 @@ newest = $(find_python) | tail -n 1
 target = $(CURDIR)/target
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve install uninstall check test python-matrix bench bench-compare profile docs clean
+.PHONY: help build launcher serve install uninstall check test python-matrix bench bench-compare profile docs clean
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1|/p' $(MAKEFILE_LIST) | \
@@ -24,16 +24,21 @@ help: ## List these commands
 
 build: ## Build build/uwring and a build/uwring-3.N for each Python of PYTHONS
 	@mkdir -p build
-	@pythons=$$($(find_python)); \
-	while read -r minor python; do \
-		echo "uwring-$$minor for $$python"; \
-		PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor" $(CARGO) build --release; \
-		install -m 755 "$(target)/py$$minor/release/uwring" "build/uwring-$$minor"; \
-	done <<< "$$pythons"
+	@pythons=$$($(find_python) | cut -d' ' -f1); \
+	$(MAKE) --no-print-directory --jobs="$$(nproc)" launcher $${pythons//3./python-3.}
+	@ls build
+
+# The last step of each build has one thread.
+python-3.%:
+	@python=$$(scripts/find-python 3.$* | cut -d' ' -f2-); \
+	echo "uwring-3.$* for $$python"; \
+	PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py3.$*" $(CARGO) build --release
+	@install -m 755 "$(target)/py3.$*/release/uwring" "build/uwring-3.$*"
+
+launcher:
 	@CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) build --release --no-default-features
 	@install -m 755 "$(target)/launcher/release/uwring" build/uwring
 	@ln -sf uwring build/uwsgi
-	@ls build
 
 serve: build ## Build, then serve examples/flask_app.py on http://127.0.0.1:9090/
 	@read -r minor python < <($(newest)); \
@@ -70,7 +75,7 @@ uninstall: ## Remove what `make install` installed
 
 check: ## Formatting, lints of both builds, licences
 	$(CARGO) fmt --check
-	@python=$$($(newest) | cut -d' ' -f2); \
+	@python=$$($(newest) | cut -d' ' -f2-); \
 	echo "$(CARGO) clippy for $$python"; \
 	PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/check" \
 		$(CARGO) clippy --all-targets --features faults -- -D warnings
