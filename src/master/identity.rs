@@ -216,13 +216,18 @@ fn from_files(directory: &Path) -> Result<(), StartError> {
     for entry in entries {
         let path = entry.map_err(|error| wrong(directory, error))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if !path.is_file() || name.starts_with('.') {
+        // A variable's name ends at the `=`.
+        if !path.is_file() || name.starts_with('.') || name.contains('=') {
             continue;
         }
         let bytes = std::fs::read(&path).map_err(|error| wrong(&path, error))?;
         let text = String::from_utf8_lossy(&bytes);
         match text.lines().next() {
-            Some(value) => sys::set_env(name, value.trim_end()),
+            // uWSGI: a NUL byte is the value's end.
+            Some(line) => {
+                let value = line.split('\0').next().unwrap_or("");
+                sys::set_env(name, value.trim_end());
+            }
             None => sys::unset_env(name),
         }
     }

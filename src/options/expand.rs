@@ -123,6 +123,9 @@ fn from_source(
     if content.len() > VALUE_BYTES_MAX {
         return Err(format!("{source} gives more than {} MiB", VALUE_BYTES_MAX >> 20));
     }
+    if content.contains(&0) {
+        return Err(format!("expected text in {source}, found a NUL byte"));
+    }
     Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned()))
 }
 

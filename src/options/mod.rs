@@ -8,6 +8,7 @@ mod apply;
 mod argv;
 mod awaited;
 pub mod check;
+mod contents;
 mod declared;
 mod environment;
 mod expand;
