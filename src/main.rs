@@ -13,6 +13,7 @@ use uwring::options::python::{self, Built, Choice};
 use uwring::options::{self, Environment, Options, check, help};
 #[cfg(feature = "server")]
 use uwring::server;
+use uwring::sys;
 
 /// Says `pid:minor` to the executed binary: the same pair twice is a loop, and children of the
 /// server, which inherit it, have another pid.
@@ -125,7 +126,9 @@ fn execute(built: &Built, args: &[OsString], env: &Environment) -> StartError {
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
     }
-    let error = command.env(GUARD, guard).exec();
+    // `Command::env` would sort the environment: of two `UWSGI_*` the later one counts.
+    sys::set_env(GUARD, &guard);
+    let error = command.exec();
     StartError::new(format!("cannot execute {shown}: {error}"))
 }
 

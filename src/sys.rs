@@ -349,7 +349,7 @@ pub fn umask(mask: u32) {
 
 /// Sets an environment variable. For the single-threaded start only.
 pub fn set_env(name: &str, value: &str) {
-    // SAFETY: called before any thread exists (server::run's first steps).
+    // SAFETY: called before any thread exists (the launcher's, server::run's first steps).
     unsafe { std::env::set_var(name, value) };
 }
 
