@@ -4,12 +4,14 @@ use std::ffi::OsString;
 
 use serde::Serialize;
 
+use super::addresses::Addresses;
 use super::apply;
 use super::help::push;
 use super::setting::{Read, World};
+use super::suspicion::suspicion;
 use super::table::{self, Opt, Status};
-use super::value::{Value, suspicion};
-use super::{Environment, Options, Origin, Setting, argv, environment, expand, include};
+use super::value::Value;
+use super::{Environment, Options, Setting, argv, environment, expand, include};
 use crate::error::StartError;
 
 /// What becomes of a setting.
@@ -114,9 +116,9 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
     };
     report.warnings.append(&mut warnings);
     let mut options = Options::default();
-    let shared = apply::shared(&settings);
+    let mut addresses = Addresses::new(&settings);
     for setting in &settings {
-        let finding = find(setting, &shared, &mut options);
+        let finding = find(setting, &mut addresses, &mut options);
         report.findings.push(finding);
     }
     if options.strict {
@@ -141,9 +143,9 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
     report
 }
 
-fn find(setting: &Setting, shared: &[&str], options: &mut Options) -> Finding {
+fn find<'a>(setting: &'a Setting, addresses: &mut Addresses<'a>, options: &mut Options) -> Finding {
     let (verdict, note) = match table::find(&setting.name) {
-        Some((_, opt)) => judge(setting, opt, shared, options),
+        Some((_, opt)) => judge(setting, opt, addresses, options),
         None => match meant(&setting.name) {
             hint if hint.is_empty() => (Verdict::Variable, String::new()),
             hint => (Verdict::Variable, format!("no option{hint}")),
@@ -162,13 +164,13 @@ fn meant(name: &str) -> String {
     table::nearest(name).map_or(String::new(), |nearest| format!("; did you mean {nearest}?"))
 }
 
-fn judge(
-    setting: &Setting,
+fn judge<'a>(
+    setting: &'a Setting,
     opt: &'static Opt,
-    shared: &[&str],
+    addresses: &mut Addresses<'a>,
     options: &mut Options,
 ) -> (Verdict, String) {
-    let value = Value { text: apply::address(setting, opt, shared) };
+    let value = Value { text: addresses.value(setting, opt) };
     // The message names line and option again, which stand before it here.
     let bare = |error: StartError| {
         let text = error.to_string();
@@ -181,11 +183,11 @@ fn judge(
     if value.text.is_some_and(|text| text.contains("@(exec://")) {
         return (Verdict::Honoured, "what the command prints is not asked for here".to_owned());
     }
-    if let Err(error) = apply::set(setting, opt, value, options) {
-        return (Verdict::Error, bare(error));
-    }
-    let in_file = matches!(setting.origin, Origin::File { .. });
-    if let Some(what) = suspicion(opt.takes, value, in_file) {
+    let note = match apply::set(setting, opt, value, options) {
+        Ok(note) => note.or_else(|| addresses.keep_first(setting, options)),
+        Err(error) => return (Verdict::Error, bare(error)),
+    };
+    if let Some(what) = note.or_else(|| suspicion(opt, value, setting)) {
         return (Verdict::Suspicious, what);
     }
     match opt.status {

@@ -134,7 +134,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// uWSGI: a pattern that fits no file is the value itself. `**` is `*`, as in glob(3).
-fn glob(pattern: &str) -> Result<Vec<String>, String> {
+pub(super) fn glob(pattern: &str) -> Result<Vec<String>, String> {
     let flat = pattern.split("**").collect::<Vec<_>>().join("*");
     let paths = glob::glob(&flat).map_err(|error| format!("{pattern}: {error}"))?;
     let paths = paths.flatten().take(ROUNDS_MAX);

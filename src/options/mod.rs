@@ -3,6 +3,7 @@
 //! Who may call it: `main`; every other room reads the `Options` that `main` hands on.
 //! What it may import: `crate::error` alone.
 
+mod addresses;
 mod alarm;
 mod apply;
 mod argv;
@@ -29,6 +30,7 @@ pub mod python;
 mod recycling;
 mod routing;
 mod setting;
+mod suspicion;
 pub mod table;
 mod value;
 mod xml;

@@ -319,6 +319,14 @@ fn keepalive(value: Value<'_>) -> Result<u64, Wrong> {
     }
 }
 
+const NO_VARIABLE: &str = "this names no variable: it is left out";
+
+/// uWSGI: what is no NAME=value sets nothing.
+fn variable(value: Value<'_>) -> Result<(String, String), Wrong> {
+    value.text()?;
+    value.pair().map_err(|_| Wrong::Harmless(NO_VARIABLE.to_owned()))
+}
+
 /// `file.py` or `file.py:callable`.
 fn wsgi_file(options: &mut Options, value: Value<'_>) -> Result<(), Wrong> {
     let text = value.text()?;
@@ -548,7 +556,10 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Octal,
         section: Section::Sockets,
         help: "Set this umask at start.",
-        set: |options, value| Ok(options.umask = Some(value.octal()?)),
+        set: |options, value| match value.octal() {
+            Ok(mask) => Ok(options.umask = Some(mask)),
+            Err(_) => Err(Wrong::Harmless("expected octal digits: the mask stays".to_owned())),
+        },
         ..ROW
     },
     Opt {
@@ -964,7 +975,11 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Count,
         section: Section::Workers,
         help: "Run this many Python threads in each worker.",
-        set: |options, value| Ok(options.threads = value.at_least_one()?),
+        set: |options, value| match value.count()? {
+            // uWSGI: a worker without threads has the one that it is.
+            0 => Err(Wrong::Harmless("0 is no number of threads: there is 1".to_owned())),
+            count => Ok(options.threads = count),
+        },
         ..ROW
     },
     Opt {
@@ -1442,7 +1457,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Pair,
         section: Section::App,
         help: "Set this environment variable: NAME=value.",
-        set: |options, value| Ok(options.env.push(value.pair()?)),
+        set: |options, value| Ok(options.env.push(variable(value)?)),
         ..ROW
     },
     Opt {
@@ -1450,7 +1465,10 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::App,
         help: "Take this variable out of the environment.",
-        set: |options, value| Ok(options.unenv.push(value.string()?)),
+        set: |options, value| match value.text()? {
+            name if name.contains('=') => Err(Wrong::Harmless(NO_VARIABLE.to_owned())),
+            name => Ok(options.unenv.push(name.to_owned())),
+        },
         ..ROW
     },
     Opt {

@@ -1,10 +1,8 @@
 //! What a written value means: words, numbers, modes, addresses.
 //!
-//! uWSGI's leniency is kept where files in the wild lean on it; `suspicion` says so in one line.
+//! uWSGI's leniency is kept where files in the wild lean on it; the room `suspicion` says so.
 
 use std::path::PathBuf;
-
-use super::table::Takes;
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +82,8 @@ pub(super) enum Wrong {
     Expected(&'static str),
     /// A sentence of its own.
     Because(String),
+    /// It is left out, as in uWSGI, and this sentence says so.
+    Harmless(String),
 }
 
 /// The value of one setting; nothing was written after a bare key.
@@ -92,10 +92,11 @@ pub(super) struct Value<'a> {
     pub(super) text: Option<&'a str>,
 }
 
-const FALSE_WORDS: [&str; 4] = ["false", "off", "no", "0"];
-const TRUE_WORDS: [&str; 4] = ["true", "on", "yes", "1"];
+const MODE: &str = "three octal digits, like 660";
+pub(super) const FALSE_WORDS: [&str; 4] = ["false", "off", "no", "0"];
+pub(super) const TRUE_WORDS: [&str; 4] = ["true", "on", "yes", "1"];
 
-fn is_one_of(text: &str, words: &[&str]) -> bool {
+pub(super) fn is_one_of(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
@@ -190,22 +191,25 @@ impl<'a> Value<'a> {
 
     /// Octal digits, as chmod and umask write them.
     pub(super) fn octal(self) -> Result<u32, Wrong> {
-        const EXPECTATION: &str = "three octal digits, like 660";
         let text = self.text()?.trim();
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         if !(1..=4).contains(&digits) {
-            return Err(Wrong::Expected(EXPECTATION));
+            return Err(Wrong::Expected(MODE));
         }
         match u32::from_str_radix(&text[..digits], 8) {
             Ok(mode) if mode <= 0o777 => Ok(mode),
-            _ => Err(Wrong::Expected(EXPECTATION)),
+            _ => Err(Wrong::Expected(MODE)),
         }
     }
 
     /// The mode of a unix socket. uWSGI: bare or `1` lets everyone read and write.
     pub(super) fn socket_mode(self) -> Result<u32, Wrong> {
         match self.text.map(str::trim) {
-            None | Some("" | "1" | "true") => Ok(0o666),
+            None | Some("1" | "true") => Ok(0o666),
+            // uWSGI: `66` would be the group's and the others' mode, and is an error.
+            Some(text) if text.bytes().take_while(u8::is_ascii_digit).count() < 3 => {
+                Err(Wrong::Expected(MODE))
+            }
             Some(_) => self.octal(),
         }
     }
@@ -232,42 +236,6 @@ impl<'a> Value<'a> {
             return address(&format!(":{text}"));
         }
         address(text)
-    }
-}
-
-/// What looks unintended about a value that is accepted.
-pub(super) fn suspicion(takes: Takes, value: Value<'_>, in_file: bool) -> Option<String> {
-    let text = value.text?;
-    let comment = text.find(" ;").or_else(|| text.find(" #")).filter(|_| in_file);
-    if takes == Takes::Flag {
-        let known = is_one_of(text, &TRUE_WORDS) || is_one_of(text, &FALSE_WORDS);
-        let on = "which counts as true";
-        return match comment {
-            _ if known || text.is_empty() => None,
-            Some(_) => Some(format!("a comment needs a line of its own: found \"{text}\", {on}")),
-            None => Some(format!("expected true or false, found \"{text}\", {on}")),
-        };
-    }
-    if takes.is_number() && is_one_of(text, &TRUE_WORDS) && text != "1" {
-        return Some(format!("expected a number, found \"{text}\", which counts as 1"));
-    }
-    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match takes {
-        Takes::Text | Takes::AnyText | Takes::MaybeText | Takes::MaybeWord | Takes::Pair => None,
-        Takes::SocketMode | Takes::Octal if is_digits && text.len() == 4 => {
-            Some(format!("{text} is read as the mode {}", &text[1..]))
-        }
-        Takes::Address if is_digits => {
-            Some(format!("{text} is the name of a unix socket; a port is written :{text}"))
-        }
-        _ if let Some(at) = comment => Some(format!(
-            "a comment needs a line of its own: \"{}\" is part of the value",
-            &text[at + 1..]
-        )),
-        _ if takes.is_number() && !is_digits && !is_one_of(text, &FALSE_WORDS) => {
-            Some(format!("only the digits in front of \"{text}\" count"))
-        }
-        _ => None,
     }
 }
 
@@ -373,6 +341,9 @@ mod tests {
         assert_eq!(value("1").socket_mode(), Ok(0o666));
         assert_eq!(Value { text: None }.socket_mode(), Ok(0o666));
         assert_eq!(value("22").octal(), Ok(0o22));
+        for text in ["66", "", "6"] {
+            assert_eq!(value(text).socket_mode(), Err(Wrong::Expected(MODE)), "{text}");
+        }
         for text in ["688", "1777", "rw", "66666", ""] {
             assert!(value(text).octal().is_err(), "{text}");
         }
