@@ -10,7 +10,7 @@ use uwring::error::StartError;
 #[cfg(feature = "server")]
 use uwring::master::Role;
 use uwring::options::python::{self, Built, Choice};
-use uwring::options::{self, Environment, Options, check, help};
+use uwring::options::{self, Environment, Machine, Options, check, help};
 #[cfg(feature = "server")]
 use uwring::server;
 use uwring::sys;
@@ -34,7 +34,11 @@ fn run() -> Result<i32, StartError> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let env: Environment = std::env::vars_os().collect();
     if let Some((args, as_json)) = check::asked(&args) {
-        let report = check::check(args, &env);
+        let machine = Machine {
+            has_user: |name| sys::user_id(name).is_some(),
+            has_group: |name| sys::group_id(name).is_some(),
+        };
+        let report = check::check(args, &env, machine);
         print(&if as_json { report.json() } else { report.text() });
         return Ok(i32::from(!report.would_start));
     }

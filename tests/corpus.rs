@@ -27,12 +27,8 @@ const ENVIRONMENT: [(&str, &str); 7] = [
 ];
 
 /// What uwring does not start, and the option that says why.
-const REFUSED: [(&str, &str); 4] = [
-    ("life-early.ini", "cap"),
-    ("life-gevent.ini", "gevent"),
-    ("life-route-if.ini", "route-if"),
-    ("life-vhost.ini", "vhost"),
-];
+const REFUSED: [(&str, &str); 3] =
+    [("life-early.ini", "cap"), ("life-gevent.ini", "gevent"), ("life-route-if.ini", "route-if")];
 
 /// What uWSGI itself does not show, and why.
 const NOT_SHOWN: [(&str, &str); 2] = [

@@ -245,12 +245,12 @@ fn keeps_the_order_of_the_environment_when_it_becomes_another() {
     let env = crate::harness::tools::program("env").unwrap();
     std::os::unix::fs::symlink(&env, directory.path().join(format!("uwring-3.{minor}"))).unwrap();
     let mut command = std::process::Command::new(env);
-    command.args(["-i", "UWSGI_THREADS=2", "UWSGI_CHEAPER=1", "A=1", "UWSGI_BUFFER_SIZE=4096"]);
+    command.args(["-i", "UWSGI_THREADS=2", "UWSGI_HARAKIRI=9", "A=1", "UWSGI_BUFFER_SIZE=4096"]);
     command.arg(format!("UWRING_PYTHON=3.{minor}")).arg(&own);
     let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
     let names: Vec<_> = text.lines().filter_map(|line| line.split_once('=')).collect();
     let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
-    let expected = ["UWSGI_THREADS", "UWSGI_CHEAPER", "A", "UWSGI_BUFFER_SIZE", "UWRING_PYTHON"];
+    let expected = ["UWSGI_THREADS", "UWSGI_HARAKIRI", "A", "UWSGI_BUFFER_SIZE", "UWRING_PYTHON"];
     assert_eq!(names[..5], expected);
     assert_eq!(names[5..], ["UWRING_EXECUTED"]);
 }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use super::addresses::Addresses;
-use super::logic;
 use super::suspicion::suspicion;
 use super::table::{self, Opt, Status, Takes};
 use super::value::{Value, Wrong};
 use super::{Options, Setting};
+use super::{logic, whole};
 use crate::error::StartError;
 
 /// Fills `options` from its own `settings`. A later scalar wins, lists grow.
@@ -40,6 +40,7 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     options.pythonpath = found.collect();
     options.master |= settings.iter().any(wants_master) || !options.hooks.is_empty();
     unknown_keys(&unknown, &declared(&settings), options)?;
+    whole::refuse(options, &settings)?;
     for cron in &mut options.crons {
         cron.harakiri = cron.harakiri.or(options.cron_harakiri);
     }

@@ -11,6 +11,7 @@ use super::setting::{Read, World};
 use super::suspicion::suspicion;
 use super::table::{self, Opt, Status};
 use super::value::Value;
+use super::whole::{self, Machine};
 use super::{Environment, Options, Setting, argv, environment, expand, include};
 use crate::error::StartError;
 
@@ -34,6 +35,12 @@ pub enum Verdict {
     Refused,
     /// It stops the start: it is wrong.
     Error,
+}
+
+impl Verdict {
+    fn stops(self) -> bool {
+        matches!(self, Verdict::Refused | Verdict::Error)
+    }
 }
 
 /// One setting and its verdict.
@@ -81,23 +88,23 @@ pub fn asked(args: &[OsString]) -> Option<(Vec<OsString>, bool)> {
     Some((args, as_json))
 }
 
-/// Looks at all sources as a start would. `args` is a whole argv.
-pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
+/// Looks at all sources as a start would, and at what they name. `args` is a whole argv.
+pub fn check(args: Vec<OsString>, env: &Environment, machine: Machine) -> Report {
     let read = environment::settings(env, World::Seen).and_then(|mut read| {
         argv::settings(args, &mut read)?;
         Ok(read)
     });
-    report(read)
+    report(read, Some(machine))
 }
 
 /// Looks at a text as if it were a file of that name. No file is opened.
 pub fn check_text(text: &str, name: &str) -> Report {
     let env = Environment::new();
     let mut read = Read::new(&env, World::Closed);
-    report(include::from_text(text, name, &mut read).map(|()| read))
+    report(include::from_text(text, name, &mut read).map(|()| read), None)
 }
 
-fn report(read: Result<Read<'_>, StartError>) -> Report {
+fn report(read: Result<Read<'_>, StartError>, machine: Option<Machine>) -> Report {
     let mut report = Report::default();
     let mut read = match read {
         Ok(read) => read,
@@ -131,6 +138,14 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
             finding.note = format!("unknown option, and strict is on{}", meant(&finding.name));
         }
     }
+    let mut faults = whole::faults(&options, &settings);
+    faults.extend(machine.into_iter().flat_map(|m| whole::missing(&options, &settings, m)));
+    for (place, why) in faults {
+        let finding = &mut report.findings[place];
+        if !finding.verdict.stops() {
+            (finding.verdict, finding.note) = (Verdict::Error, why);
+        }
+    }
     let is_command =
         |value: &Option<String>| value.as_ref().is_some_and(|v| v.contains("@(exec://"));
     if options.sockets.is_empty() && !report.findings.iter().any(|f| is_command(&f.value)) {
@@ -138,8 +153,8 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
             "nothing to listen on: give --http-socket, --http or --socket an address".to_owned(),
         );
     }
-    let stops = |finding: &Finding| matches!(finding.verdict, Verdict::Refused | Verdict::Error);
-    report.would_start = report.errors.is_empty() && !report.findings.iter().any(stops);
+    let stops = report.findings.iter().any(|finding| finding.verdict.stops());
+    report.would_start = report.errors.is_empty() && !stops;
     report
 }
 
@@ -267,7 +282,8 @@ mod tests {
         let path = directory.path().join("app.ini");
         std::fs::write(&path, ini).unwrap();
         let args = ["uwring", "--ini", path.to_str().unwrap()].map(OsString::from).to_vec();
-        let report = check(args, &Environment::new());
+        let machine = Machine { has_user: |name| name != "nosuch", has_group: |_| true };
+        let report = check(args, &Environment::new(), machine);
         let own = report.findings.iter().filter(|finding| finding.name != "ini");
         let all = own.map(|f| (f.name.clone(), f.verdict, f.note.clone())).collect();
         (all, report)
@@ -309,5 +325,41 @@ mod tests {
         assert!(!report.would_start);
         let (_, report) = verdicts("[uwsgi]\nsocket = :1\nset = x\n");
         assert!(!report.would_start && !report.errors.is_empty());
+    }
+
+    #[test]
+    fn says_what_this_machine_lacks() {
+        for line in [
+            "uid = nosuch",
+            "chown-socket = nosuch:root",
+            "chdir = /nowhere",
+            "envdir = /nowhere",
+            "logto = /nowhere/x.log",
+            "logto = /tmp",
+            "pidfile = /nowhere/pid",
+            "safe-pidfile2 = nowhere/pid",
+            "daemonize = /nowhere/x.log",
+            "master-fifo = /nowhere/fifo",
+            "stats = /nowhere/stats.sock",
+            "socket = /nowhere/app.sock",
+            "cheaper = 5",
+            "log-drain = (",
+            "log-filter = [",
+            "log-alarm = nosuch x",
+        ] {
+            let (all, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{line}\n"));
+            assert_eq!(all[1].1, Verdict::Error, "{line}: {}", report.text());
+            assert!(!all[1].2.is_empty() && !report.would_start, "{line}");
+            let is_whole = line.starts_with("cheaper") || line.starts_with("log-");
+            let text = check_text(&format!("[uwsgi]\nsocket = :1\n{line}\n"), "app.ini");
+            assert_eq!(text.would_start, !is_whole, "{line}: {}", text.text());
+        }
+        for line in ["uid = root", "logto = x.log", "logto = 10.0.0.1:514", "stats = :1"] {
+            let (_, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{line}\n"));
+            assert!(report.would_start, "{line}: {}", report.text());
+        }
+        let made = "hook-asap = mkdir:/nowhere\nlogto = /nowhere/x.log";
+        let (_, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{made}\n"));
+        assert!(report.would_start, "{}", report.text());
     }
 }

@@ -33,6 +33,7 @@ mod setting;
 mod suspicion;
 pub mod table;
 mod value;
+mod whole;
 mod xml;
 mod yaml;
 
@@ -52,6 +53,7 @@ pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
 use setting::World;
+pub use whole::Machine;
 
 /// The uWSGI release whose options and behaviour are meant: agents compare `version_info` with it.
 pub const UWSGI_VERSION: (i64, i64, i64) = (2, 0, 31);
@@ -341,12 +343,6 @@ impl Options {
     /// A command at a moment; its failure ends a start.
     fn exec(&mut self, moment: Moment, command: &str) {
         self.hook(moment, Deed::Exec(command.trim().to_owned(), Failure::Ends));
-    }
-
-    /// The last setting of an option, whichever of its names was written; for messages.
-    pub fn written(&self, name: &str) -> Option<&Setting> {
-        let (_, opt) = table::find(name)?;
-        self.settings.iter().rev().find(|setting| opt.names.contains(&setting.name.as_str()))
     }
 }
 

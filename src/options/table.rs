@@ -257,8 +257,8 @@ impl Options {
 
 /// From -20 to 19, as nice(1) takes it.
 fn nice(value: Value<'_>) -> Result<i32, Wrong> {
-    let number = value.text()?.trim().parse().ok();
-    number.filter(|nice| (-20..=19).contains(nice)).ok_or(Wrong::Expected("-20 to 19"))
+    let number = value.text()?.trim().parse::<i32>().map_err(|_| Wrong::Expected("-20 to 19"))?;
+    Ok(number.clamp(-20, 19)) // As the kernel takes it.
 }
 
 /// uWSGI users write `Connection: close` to have no keep-alive, and the other to have it.
@@ -296,9 +296,13 @@ fn algorithm(value: Value<'_>) -> Result<Algorithm, Wrong> {
         ("spare", Algorithm::Spare),
         ("spare2", Algorithm::Spare2),
         ("backlog", Algorithm::Backlog),
+        ("backlog2", Algorithm::Backlog),
         ("busyness", Algorithm::Busyness),
     ];
-    value.choice("spare, spare2, backlog or busyness", &words)
+    // uWSGI: any other name is the first one.
+    value.choice("", &words).map_err(|_| {
+        Wrong::Harmless("expected spare, spare2, backlog or busyness: spare it is".to_owned())
+    })
 }
 
 fn io(value: Value<'_>) -> Result<Io, Wrong> {
@@ -3058,7 +3062,7 @@ pub static TABLE: &[Opt] = &[
         section: Section::Logging,
         with_master: true,
         help: "Drop lines that match.",
-        set: |options, value| Ok(options.logs.drains.push(value.string()?)),
+        set: |options, value| Ok(options.logs.drains.push(value.regex()?)),
         ..ROW
     },
     Opt {
@@ -3067,7 +3071,7 @@ pub static TABLE: &[Opt] = &[
         section: Section::Logging,
         with_master: true,
         help: "Drop lines that match none of these.",
-        set: |options, value| Ok(options.logs.filters.push(value.string()?)),
+        set: |options, value| Ok(options.logs.filters.push(value.regex()?)),
         ..ROW
     },
     Opt {
@@ -4026,7 +4030,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["vhost", "vhost-host"],
         section: Section::Routing,
-        status: Status::Refused("Let nginx choose the app by its host."),
+        status: Status::Absent("Let nginx choose the app by its host; one app serves all."),
         help: "Choose apps by host.",
         ..ROW
     },

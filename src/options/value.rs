@@ -265,10 +265,17 @@ fn address(text: &str) -> Result<Address, Wrong> {
     };
     // uWSGI: what follows the digits is ignored; a comment after the address is common.
     let (port, rest) = port.split_at(port.bytes().take_while(u8::is_ascii_digit).count());
-    if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
+    if !rest.is_empty() && !rest.starts_with(|c: char| c.is_whitespace() || c == ',') {
         return Err(Wrong::Expected(EXPECTATION));
     }
-    let port = port.parse().map_err(|_| Wrong::Expected("a port from 0 to 65535"))?;
+    if port.contains(',') || rest.starts_with(',') || host.contains(',') {
+        return Err(Wrong::Expected("one address; each gets a setting of its own"));
+    }
+    // uWSGI: without a number the system chooses one.
+    let port = match port {
+        "" => 0,
+        digits => digits.parse().map_err(|_| Wrong::Expected("a port from 0 to 65535"))?,
+    };
     let host = match host.strip_prefix('[') {
         Some(inner) => inner.strip_suffix(']').ok_or(Wrong::Expected("[IPv6 address]:port"))?,
         None if host.contains(':') => {
@@ -296,6 +303,7 @@ mod tests {
         let tcp = |host: &str, port| Ok(Address::Tcp { host: host.to_owned(), port });
         assert_eq!(address("127.0.0.1:8000"), tcp("127.0.0.1", 8000));
         assert_eq!(address(":0"), tcp("0.0.0.0", 0));
+        assert_eq!(address("127.0.0.1:"), tcp("127.0.0.1", 0));
         assert_eq!(address("*:80"), tcp("0.0.0.0", 80));
         assert_eq!(address("localhost:80"), tcp("localhost", 80));
         assert_eq!(address("[::1]:80"), tcp("::1", 80));
@@ -305,7 +313,7 @@ mod tests {
         assert_eq!(address("fd://3"), Ok(Address::Fd(3)));
         assert_eq!(value("8000").http_address(), tcp("0.0.0.0", 8000));
         for text in
-            ["::1:80", "host:", "host:99999", "host:80x", "unix:/x", "=0", "172.*:1", "[::1:8"]
+            ["::1:80", "a:1,b:2", "host:99999", "host:80x", "unix:/x", "=0", "172.*:1", "[::1:8"]
         {
             assert!(address(text).is_err(), "{text}");
         }
