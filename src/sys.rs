@@ -36,7 +36,8 @@ pub use pipe::{
     pipe, read_fd, read_order, receive_message_now, send_message_now, widen, write_now,
 };
 pub use process::{
-    Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
+    Memory, catches, limit_address_space, limit_files, limit_files_at_most, limit_processes,
+    memory_of, set_nice,
 };
 pub use socket::{
     Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_into,
