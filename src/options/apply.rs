@@ -7,11 +7,12 @@ use super::suspicion::suspicion;
 use super::table::{self, Opt, Status, Takes};
 use super::value::{Value, Wrong};
 use super::{Options, Setting};
-use super::{logic, whole};
+use super::{hint, logic, whole};
 use crate::error::StartError;
 
-/// Fills `options` from its own `settings`. A later scalar wins, lists grow.
-pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
+/// Fills `options` from its own `settings`. A later scalar wins, lists grow. `asked` are names of
+/// variables.
+pub(super) fn apply(options: &mut Options, asked: &HashSet<String>) -> Result<(), StartError> {
     let settings = std::mem::take(&mut options.settings);
     let mut unknown = Vec::new();
     let mut addresses = Addresses::new(&settings);
@@ -39,6 +40,7 @@ pub(super) fn apply(options: &mut Options) -> Result<(), StartError> {
     });
     options.pythonpath = found.collect();
     options.master |= settings.iter().any(wants_master) || !options.hooks.is_empty();
+    unknown.retain(|setting| options.strict || !asked.contains(&setting.name));
     unknown_keys(&unknown, &declared(&settings), options)?;
     whole::refuse(options, &settings)?;
     for cron in &mut options.crons {
@@ -140,7 +142,7 @@ pub(super) fn set(
 }
 
 /// Variables that may be slips are looked at so often, each against all options.
-const SLIPS_MAX: usize = 200;
+pub(super) const SLIPS_MAX: usize = 200;
 
 /// The names that `set-placeholder` and `declare-option` make.
 pub(super) fn declared(settings: &[Setting]) -> HashSet<&str> {
@@ -162,20 +164,21 @@ fn unknown_keys(
             continue;
         }
         // A file of variables alone is no file of slips.
-        let nearest = if index < SLIPS_MAX { table::nearest(name) } else { None };
+        let question = match index < SLIPS_MAX {
+            true => hint::question(name, setting.value.as_deref()),
+            false => None,
+        };
         if options.strict {
-            let hint = match nearest {
-                Some(nearest) => format!("did you mean {nearest}?"),
-                None => format!("a variable of your own is set-placeholder = {name}=..."),
-            };
+            let hint = question.unwrap_or_else(|| {
+                format!("a variable of your own is set-placeholder = {name}=...")
+            });
             return Err(StartError::new(format!(
                 "{origin}: unknown option {name}, and strict is on; {hint}"
             )));
         }
-        if let Some(nearest) = nearest {
+        if let Some(question) = question {
             options.warnings.push(format!(
-                "{origin}: {name} is no option and was taken as a variable; \
-                 did you mean {nearest}?"
+                "{origin}: {name} is no option and was taken as a variable; {question}"
             ));
         }
     }

@@ -5,14 +5,15 @@ use std::ffi::OsString;
 use serde::Serialize;
 
 use super::addresses::Addresses;
-use super::apply;
+use super::apply::{self, SLIPS_MAX};
+use super::expand::Expanded;
 use super::help::push;
 use super::setting::{Read, World};
 use super::suspicion::suspicion;
 use super::table::{self, Opt, Status};
 use super::value::Value;
 use super::whole::{self, Machine};
-use super::{Environment, Options, Setting, argv, environment, expand, include};
+use super::{Environment, Options, Setting, argv, environment, expand, hint, include};
 use crate::error::StartError;
 
 /// What becomes of a setting.
@@ -114,19 +115,34 @@ fn report(read: Result<Read<'_>, StartError>, machine: Option<Machine>) -> Repor
         }
     };
     report.warnings.append(&mut read.warnings);
-    let (settings, mut warnings) = match expand::expand(read.settings, read.env, read.world) {
-        Ok(expanded) => expanded,
-        Err(error) => {
-            report.errors.push(error.to_string());
-            return report;
-        }
-    };
+    let Expanded { settings, mut warnings, asked } =
+        match expand::expand(read.settings, read.env, read.world) {
+            Ok(expanded) => expanded,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                return report;
+            }
+        };
     report.warnings.append(&mut warnings);
     let mut options = Options::default();
     let mut addresses = Addresses::new(&settings);
+    let mut slips = 0;
     for setting in &settings {
-        let finding = find(setting, &mut addresses, &mut options);
-        report.findings.push(finding);
+        let (verdict, note) = match table::find(&setting.name) {
+            Some((_, opt)) => judge(setting, opt, &mut addresses, &mut options),
+            None if asked.contains(&setting.name) => (Verdict::Variable, String::new()),
+            None => {
+                slips += 1;
+                (Verdict::Variable, if slips > SLIPS_MAX { String::new() } else { meant(setting) })
+            }
+        };
+        report.findings.push(Finding {
+            origin: setting.origin.to_string(),
+            name: setting.name.clone(),
+            value: setting.value.clone(),
+            verdict,
+            note,
+        });
     }
     if options.strict {
         let declared = apply::declared(&settings);
@@ -135,7 +151,8 @@ fn report(read: Result<Read<'_>, StartError>, machine: Option<Machine>) -> Repor
         };
         for finding in report.findings.iter_mut().filter(is_unknown) {
             finding.verdict = Verdict::Error;
-            finding.note = format!("unknown option, and strict is on{}", meant(&finding.name));
+            let hint = finding.note.strip_prefix("no option").unwrap_or("");
+            finding.note = format!("unknown option, and strict is on{hint}");
         }
     }
     let mut faults = whole::faults(&options, &settings);
@@ -158,25 +175,9 @@ fn report(read: Result<Read<'_>, StartError>, machine: Option<Machine>) -> Repor
     report
 }
 
-fn find<'a>(setting: &'a Setting, addresses: &mut Addresses<'a>, options: &mut Options) -> Finding {
-    let (verdict, note) = match table::find(&setting.name) {
-        Some((_, opt)) => judge(setting, opt, addresses, options),
-        None => match meant(&setting.name) {
-            hint if hint.is_empty() => (Verdict::Variable, String::new()),
-            hint => (Verdict::Variable, format!("no option{hint}")),
-        },
-    };
-    Finding {
-        origin: setting.origin.to_string(),
-        name: setting.name.clone(),
-        value: setting.value.clone(),
-        verdict,
-        note,
-    }
-}
-
-fn meant(name: &str) -> String {
-    table::nearest(name).map_or(String::new(), |nearest| format!("; did you mean {nearest}?"))
+fn meant(setting: &Setting) -> String {
+    let question = hint::question(&setting.name, setting.value.as_deref());
+    question.map_or(String::new(), |question| format!("no option; {question}"))
 }
 
 fn judge<'a>(

@@ -15,6 +15,7 @@ mod environment;
 mod expand;
 mod files;
 pub mod help;
+mod hint;
 mod http;
 mod include;
 mod ini;
@@ -72,11 +73,12 @@ pub const RELOADS: &str = "UWSGI_RELOADS";
 pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, StartError> {
     let mut read = environment::settings(env, World::Open)?;
     argv::settings(args, &mut read)?;
-    let (settings, mut warnings) = expand::expand(read.settings, env, World::Open)?;
+    let expanded = expand::expand(read.settings, env, World::Open)?;
+    let settings = expanded.settings;
     let mut options = Options { config_dir: read.config_dir, settings, ..Options::default() };
-    warnings.append(&mut read.warnings);
-    options.warnings = warnings;
-    apply::apply(&mut options)?;
+    options.warnings = expanded.warnings;
+    options.warnings.append(&mut read.warnings);
+    apply::apply(&mut options, &expanded.asked)?;
     Ok(options)
 }
 

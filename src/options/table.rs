@@ -221,34 +221,6 @@ pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static Opt)> {
     TABLE.iter().flat_map(|opt| opt.names.iter().map(move |name| (*name, opt)))
 }
 
-/// The option that someone who wrote `name` is likely to have meant.
-pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let allowed = (name.len() / 4).clamp(1, 2);
-    names()
-        .filter(|(known, _)| known.len().abs_diff(name.len()) <= allowed)
-        .filter(|(_, opt)| opt.status != Status::Hidden)
-        .map(|(known, _)| (distance(name, known), known))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
-/// Levenshtein's distance, letters' case and the kind of dash aside.
-fn distance(left: &str, right: &str) -> usize {
-    let same = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.bytes().map(same).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, to) in right.bytes().map(same).enumerate() {
-            let change = diagonal + usize::from(from != to);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
-}
-
 impl Options {
     fn socket(&mut self, option: &str, protocol: Protocol, address: Address) {
         self.sockets.push(SocketSpec { address, protocol, option: option.to_owned() });
@@ -4639,13 +4611,5 @@ mod tests {
             .map(|opt| Section::ALL.iter().position(|section| *section == opt.section))
             .collect();
         assert!(places.is_sorted());
-    }
-
-    #[test]
-    fn a_slip_of_the_hand_finds_the_option_that_was_meant() {
-        assert_eq!(nearest("procesess"), Some("processes"));
-        assert_eq!(nearest("wsgi_file"), Some("wsgi-file"));
-        assert_eq!(nearest("Master"), Some("master"));
-        assert_eq!(nearest("project-root"), None);
     }
 }
