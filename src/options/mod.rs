@@ -14,6 +14,7 @@ mod declared;
 mod environment;
 mod expand;
 mod files;
+mod foreign;
 pub mod help;
 mod hint;
 mod http;

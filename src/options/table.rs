@@ -14,6 +14,7 @@ use super::Options;
 use super::alarm::{self, Alarm};
 use super::awaited::{self, Thing};
 use super::files::{self, By, Compressed, Since};
+use super::foreign::FOREIGN;
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::logging::{self, Encoder, Engine, Logger, Route};
 use super::recycling::Algorithm;
@@ -208,7 +209,8 @@ impl Section {
 /// The row of `name`, and the name as the table has it.
 pub(super) fn find(name: &str) -> Option<(&'static str, &'static Opt)> {
     static BY_NAME: OnceLock<HashMap<&'static str, &'static Opt>> = OnceLock::new();
-    let by_name = BY_NAME.get_or_init(|| names().collect());
+    let foreign = || FOREIGN.iter().flat_map(named);
+    let by_name = BY_NAME.get_or_init(|| names().chain(foreign()).collect());
     by_name.get_key_value(name).map(|(name, opt)| (*name, *opt))
 }
 
@@ -216,9 +218,13 @@ pub(super) fn find_short(letter: char) -> Option<&'static Opt> {
     TABLE.iter().find(|opt| opt.short == Some(letter))
 }
 
-/// All names with their rows.
+/// All names of a usual uWSGI and of uwring with their rows.
 pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static Opt)> {
-    TABLE.iter().flat_map(|opt| opt.names.iter().map(move |name| (*name, opt)))
+    TABLE.iter().flat_map(named)
+}
+
+fn named(opt: &'static Opt) -> impl Iterator<Item = (&'static str, &'static Opt)> {
+    opt.names.iter().map(move |name| (*name, opt))
 }
 
 impl Options {
@@ -355,7 +361,7 @@ fn compressed(options: &mut Options, which: Compressed) -> Result<(), Wrong> {
 }
 
 /// What a row need not say.
-const ROW: Opt = Opt {
+pub(super) const ROW: Opt = Opt {
     names: &[],
     short: None,
     takes: Takes::Flag,
