@@ -274,6 +274,13 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     if host.is_empty() || host == "*" {
         return Ok(SocketAddr::from(([0, 0, 0, 0], port))); // uWSGI: ":9090" is all of IPv4.
     }
+    if let Some((begin, _)) = host.split_once('*') {
+        // uWSGI: what stands behind the star says nothing.
+        let own = sys::own_addresses()?.into_iter().find(|ip| ip.to_string().starts_with(begin));
+        return own
+            .map(|ip| SocketAddr::from((ip, port)))
+            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+    }
     (host, port).to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 

@@ -74,6 +74,11 @@ fn is_for_this_binary(_: &Choice) -> bool {
 
 #[cfg(feature = "server")]
 fn serve(options: Options, args: Vec<OsString>, env: Environment) -> Result<i32, StartError> {
+    if options.python_version {
+        let version = uwring::python::version();
+        print(&format!("{}\n", version.split_ascii_whitespace().next().unwrap_or_default()));
+        return Ok(0);
+    }
     for warning in &options.warnings {
         say(&format!("warning: {warning}"));
     }

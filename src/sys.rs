@@ -9,6 +9,7 @@ mod clock;
 pub mod crash;
 mod exec;
 pub mod harmless;
+mod interfaces;
 mod pipe;
 mod process;
 #[cfg(feature = "server")]
@@ -31,6 +32,7 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 pub use clock::{ctime, local_time};
 pub use exec::exec;
+pub use interfaces::own_addresses;
 pub use pipe::{
     PIPE_ATOM, await_readable, await_room, drop_handlers, has_reader, keep_descriptors, never_wait,
     pipe, read_fd, read_order, receive_message_now, send_message_now, widen, write_now,

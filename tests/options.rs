@@ -58,6 +58,16 @@ fn refuses_a_port_in_use_even_one_of_its_own_kind() {
     assert_eq!(first.get("/").text(), "hello");
 }
 
+/// uWSGI: the first address of the machine that begins so.
+#[test]
+fn finds_the_address_that_a_star_stands_for() {
+    let args = ["--http-socket", "127.*:0", "--wsgi-file", &app("hello")];
+    let server = Server::start(Mode::ANY, &args);
+    assert!(server.address().starts_with("127."), "{}", server.address());
+    assert_eq!(server.get("/").text(), "hello");
+    refuses(&["--http-socket", "198.51.*:0"], 1, &["198.51.*:0", "no such address"]);
+}
+
 #[test]
 fn refuses_socket_paths_that_cannot_be_made() {
     let hello = app("hello");
@@ -192,6 +202,9 @@ fn answers_help_and_version() {
     assert!(code == 0 && text.contains("--http-socket") && text.contains("--wsgi-file"), "{text}");
     let (code, text) = run(&["--version"]);
     assert!(code == 0 && text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    let (code, text) = run(&["--python-version"]);
+    let start = format!("3.{}.", env!("UWRING_PYTHON_MINOR"));
+    assert!(code == 0 && text.starts_with(&start) && text.trim().len() < 12, "{text}");
 }
 
 #[test]

@@ -312,6 +312,7 @@ pub struct Options {
     /// What `--help` is asked for; empty for all.
     pub help: Option<String>,
     pub version: bool,
+    pub python_version: bool,
     /// Print what would be served and how, then end.
     pub doctor: bool,
     /// Print the configuration that was read, then go on (uWSGI: it goes on).
@@ -474,6 +475,7 @@ impl Default for Options {
             signal_pidfile: None,
             help: None,
             version: false,
+            python_version: false,
             doctor: false,
             show_config: false,
             get: None,

@@ -95,9 +95,9 @@ fn compatibility() -> String {
         "# Compatibility with uWSGI\n\n\
          Made from `src/options/table.rs` by `make docs`; a test fails when it is stale.\n\n\
          uwring reads the command lines, configuration files and `UWSGI_*` variables of uWSGI 2.0\n\
-         unchanged. It knows every name that uWSGI 2.0.31 accepts, also those of parts that a usual\n\
-         build of it leaves out (Perl, PHP, PyPy and the like). `uwring --check-config FILE`\n\
-         says by line what becomes of each setting.\n\n\
+         unchanged. It knows every name that uWSGI 2.0.31 accepts, also those of parts that a\n\
+         usual build of it leaves out (Perl, PHP, PyPy and the like).\n\
+         `uwring --check-config FILE` says by line what becomes of each setting.\n\n\
          | compared with uWSGI | names | means |\n|---|--:|---|\n",
     );
     for (word, meaning) in [

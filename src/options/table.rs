@@ -784,8 +784,14 @@ pub static TABLE: &[Opt] = &[
         names: &["http-manage-expect"],
         takes: Takes::MaybeText,
         section: Section::Sockets,
-        status: Status::Ignored("HTTP/1.1 is spoken in full without it."),
-        help: "Speak this part of HTTP/1.1.",
+        status: Status::Adapted("It is always on; limit-post is the limit of bodies."),
+        help: "Answer Expect: 100-continue.",
+        set: |_, value| match value.number("a number") {
+            Ok(bytes) if bytes > 1 => {
+                Err(Wrong::Harmless(format!("it limits no body here: write limit-post = {bytes}")))
+            }
+            _ => Ok(()),
+        },
         ..ROW
     },
     Opt {
@@ -4498,7 +4504,6 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &[
             "plugin-list",
-            "python-version",
             "cheaper-algo-list",
             "router-list",
             "routers-list",
@@ -4537,6 +4542,13 @@ pub static TABLE: &[Opt] = &[
         section: Section::Configuration,
         help: "Print the version.",
         set: |options, value| Ok(options.version = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["python-version"],
+        section: Section::Configuration,
+        help: "Print the version of the Python that would serve.",
+        set: |options, value| Ok(options.python_version = value.flag()),
         ..ROW
     },
     Opt {

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// `host` is a name or a number, an IPv6 one without brackets.
+    /// `host` is a name or a number, an IPv6 one without brackets; `172.*` is the machine's first
+    /// address that begins so.
     Tcp {
         host: String,
         port: u16,
@@ -281,9 +282,6 @@ fn address(text: &str) -> Result<Address, Wrong> {
         None if host.contains(':') => {
             return Err(Wrong::Expected("an IPv6 address in brackets, like [::1]:8000"));
         }
-        None if host.contains('*') && host != "*" => {
-            return Err(Wrong::Because("addresses with * are not supported".to_owned()));
-        }
         None if host.is_empty() || host == "*" => "0.0.0.0",
         None => host,
     };
@@ -307,14 +305,13 @@ mod tests {
         assert_eq!(address("*:80"), tcp("0.0.0.0", 80));
         assert_eq!(address("localhost:80"), tcp("localhost", 80));
         assert_eq!(address("[::1]:80"), tcp("::1", 80));
+        assert_eq!(address("172.*:80"), tcp("172.*", 80));
         assert_eq!(address("127.0.0.1:8200  # x"), tcp("127.0.0.1", 8200));
         assert_eq!(address("/run/a.sock"), Ok(Address::Unix("/run/a.sock".into())));
         assert_eq!(address("@name"), Ok(Address::Abstract("name".to_owned())));
         assert_eq!(address("fd://3"), Ok(Address::Fd(3)));
         assert_eq!(value("8000").http_address(), tcp("0.0.0.0", 8000));
-        for text in
-            ["::1:80", "a:1,b:2", "host:99999", "host:80x", "unix:/x", "=0", "172.*:1", "[::1:8"]
-        {
+        for text in ["::1:80", "a:1,b:2", "host:99999", "host:80x", "unix:/x", "=0", "[::1:8"] {
             assert!(address(text).is_err(), "{text}");
         }
     }
