@@ -93,7 +93,10 @@ fn names_the_line_of_what_is_wrong() {
         ("[uwsgi]\nhttp-socket = :0\nchdir = /no\n", &["app.ini:3: chdir: /no: No such file"]),
         ("[uwsgi]\nhttp-socket = :0\nuid = nosuch\n", &["app.ini:3: uid: there is no user"]),
         ("[uwsgi]\nhttp-socket = :0\npidfile = /no/p\n", &["app.ini:3: pidfile: /no/p: No such"]),
-        ("[uwsgi]\nhttp-socket = :0\ncheaper = 5\n", &["app.ini:3: cheaper: 5 must be lower"]),
+        (
+            "[uwsgi]\nhttp-socket = :0\ncheaper = 5\n",
+            &["app.ini:3: cheaper: invalid cheaper value: 5"],
+        ),
         ("[uwsgi]\nhttp-socket = :0\nlog-drain = (\n", &["app.ini:3: log-drain: \"(\" is no"]),
         ("[uwsgi]\nenv = A=\0\n", &["app.ini:2: env: expected text, found a NUL byte"]),
     ] {

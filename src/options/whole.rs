@@ -38,7 +38,8 @@ pub(super) fn faults(options: &Options, settings: &[Setting]) -> Vec<Fault> {
         && let Some(place) = last(settings, "cheaper")
     {
         let all = options.processes;
-        faults.push((place, format!("{minimum} must be lower than processes, which is {all}")));
+        let why = format!("{minimum} must be lower than processes, which is {all}");
+        faults.push((place, format!("invalid cheaper value: {why}")));
     }
     let has_vhost = last(settings, "vhost").filter(|&place| is_on(&settings[place]));
     let names_host = |(mount, _): &(String, String)| !mount.starts_with('/');
