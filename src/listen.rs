@@ -274,6 +274,13 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     if host.is_empty() || host == "*" {
         return Ok(SocketAddr::from(([0, 0, 0, 0], port))); // uWSGI: ":9090" is all of IPv4.
     }
+    if let Some((begin, _)) = host.split_once('*') {
+        // uWSGI: what stands behind the star says nothing.
+        let own = sys::own_addresses()?.into_iter().find(|ip| ip.to_string().starts_with(begin));
+        return own
+            .map(|ip| SocketAddr::from((ip, port)))
+            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into());
+    }
     (host, port).to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
@@ -356,7 +363,7 @@ fn bind_unix(
             .map_err(|error| fail("chmod-socket: ", error))?;
     }
     if let Some(owner) = &options.chown_socket {
-        chown(&path, owner)?;
+        chown(&path, owner, &options.place("chown-socket"))?;
     } else if options.uid.is_some() || options.gid.is_some() {
         // uWSGI binds unix sockets as the user that it becomes.
         let id = |of: Option<u32>| of.map_or_else(String::new, |id| id.to_string());
@@ -387,22 +394,23 @@ fn bind_unix(
     })
 }
 
-fn chown(path: &Path, owner: &str) -> Result<(), StartError> {
-    let (user, group) = owner.split_once(':').map_or((owner, None), |(u, g)| (u, Some(g)));
+/// `user`, `user:group` or `:group`; `place` is where that was written.
+fn chown(path: &Path, owner: &str, place: &str) -> Result<(), StartError> {
+    let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
     let unknown = |what: &str, name: &str| {
-        StartError::new(format!("chown-socket: there is no {what} \"{name}\" on this machine"))
+        StartError::new(format!("{place}: there is no {what} \"{name}\" on this machine"))
     };
-    let (uid, _) = sys::user_id(user).ok_or_else(|| unknown("user", user))?;
+    let uid = match user {
+        "" => None,
+        user => Some(sys::user_id(user).ok_or_else(|| unknown("user", user))?.0),
+    };
     let gid = match group {
-        Some(group) => Some(sys::group_id(group).ok_or_else(|| unknown("group", group))?),
-        None => None,
+        "" => None,
+        group => Some(sys::group_id(group).ok_or_else(|| unknown("group", group))?),
     };
-    std::os::unix::fs::chown(path, Some(uid), gid).map_err(|error| {
+    std::os::unix::fs::chown(path, uid, gid).map_err(|error| {
         let shown = path.display();
-        StartError::new(format!(
-            "chown-socket {owner}: {shown}: {} - only root may",
-            reason(&error)
-        ))
+        StartError::new(format!("{place}: {owner}: {shown}: {} - only root may", reason(&error)))
     })
 }
 

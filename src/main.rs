@@ -10,9 +10,10 @@ use uwring::error::StartError;
 #[cfg(feature = "server")]
 use uwring::master::Role;
 use uwring::options::python::{self, Built, Choice};
-use uwring::options::{self, Environment, Options, check, help};
+use uwring::options::{self, Environment, Machine, Options, check, help};
 #[cfg(feature = "server")]
 use uwring::server;
+use uwring::sys;
 
 /// Says `pid:minor` to the executed binary: the same pair twice is a loop, and children of the
 /// server, which inherit it, have another pid.
@@ -33,7 +34,11 @@ fn run() -> Result<i32, StartError> {
     let args: Vec<OsString> = std::env::args_os().collect();
     let env: Environment = std::env::vars_os().collect();
     if let Some((args, as_json)) = check::asked(&args) {
-        let report = check::check(args, &env);
+        let machine = Machine {
+            has_user: |name| sys::user_id(name).is_some(),
+            has_group: |name| sys::group_id(name).is_some(),
+        };
+        let report = check::check(args, &env, machine);
         print(&if as_json { report.json() } else { report.text() });
         return Ok(i32::from(!report.would_start));
     }
@@ -69,6 +74,11 @@ fn is_for_this_binary(_: &Choice) -> bool {
 
 #[cfg(feature = "server")]
 fn serve(options: Options, args: Vec<OsString>, env: Environment) -> Result<i32, StartError> {
+    if options.python_version {
+        let version = uwring::python::version();
+        print(&format!("{}\n", version.split_ascii_whitespace().next().unwrap_or_default()));
+        return Ok(0);
+    }
     for warning in &options.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -125,7 +135,9 @@ fn execute(built: &Built, args: &[OsString], env: &Environment) -> StartError {
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
     }
-    let error = command.env(GUARD, guard).exec();
+    // `Command::env` would sort the environment: of two `UWSGI_*` the later one counts.
+    sys::set_env(GUARD, &guard);
+    let error = command.exec();
     StartError::new(format!("cannot execute {shown}: {error}"))
 }
 

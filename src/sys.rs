@@ -9,6 +9,7 @@ mod clock;
 pub mod crash;
 mod exec;
 pub mod harmless;
+mod interfaces;
 mod pipe;
 mod process;
 #[cfg(feature = "server")]
@@ -31,12 +32,14 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 
 pub use clock::{ctime, local_time};
 pub use exec::exec;
+pub use interfaces::own_addresses;
 pub use pipe::{
     PIPE_ATOM, await_readable, await_room, drop_handlers, has_reader, keep_descriptors, never_wait,
     pipe, read_fd, read_order, receive_message_now, send_message_now, widen, write_now,
 };
 pub use process::{
-    Memory, catches, limit_address_space, limit_files, limit_processes, memory_of, set_nice,
+    Memory, catches, limit_address_space, limit_files, limit_files_at_most, limit_processes,
+    memory_of, set_nice,
 };
 pub use socket::{
     Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_into,
@@ -349,7 +352,7 @@ pub fn umask(mask: u32) {
 
 /// Sets an environment variable. For the single-threaded start only.
 pub fn set_env(name: &str, value: &str) {
-    // SAFETY: called before any thread exists (server::run's first steps).
+    // SAFETY: called before any thread exists (the launcher's, server::run's first steps).
     unsafe { std::env::set_var(name, value) };
 }
 

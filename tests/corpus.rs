@@ -27,12 +27,8 @@ const ENVIRONMENT: [(&str, &str); 7] = [
 ];
 
 /// What uwring does not start, and the option that says why.
-const REFUSED: [(&str, &str); 4] = [
-    ("life-early.ini", "cap"),
-    ("life-gevent.ini", "gevent"),
-    ("life-route-if.ini", "route-if"),
-    ("life-vhost.ini", "vhost"),
-];
+const REFUSED: [(&str, &str); 3] =
+    [("life-early.ini", "cap"), ("life-gevent.ini", "gevent"), ("life-route-if.ini", "route-if")];
 
 /// What uWSGI itself does not show, and why.
 const NOT_SHOWN: [(&str, &str); 2] = [
@@ -189,6 +185,23 @@ fn settings_come_out_as_in_uwsgi() {
         }
         Err(format!("uWSGI:\n{}\nuwring:\n{}", theirs.join("\n"), ours.join("\n")))
     });
+}
+
+/// uWSGI out of pip reads no JSON; the ini file of the same content it does.
+#[test]
+fn json_comes_out_as_ini_does() {
+    let shown = |args: [&str; 2]| {
+        let directory = site();
+        let all = [args[0], args[1], "--show-config", "--no-server"];
+        let ours = prepared(command(&all), directory.path());
+        let mark = ("; uwring: the configuration", "; end of the configuration");
+        let mut lines = shown_by(ours, directory.path(), mark.0, mark.1);
+        lines.remove(0); // The file itself.
+        lines
+    };
+    let json = shown(["--json", "json-many.json"]);
+    assert_eq!(json, shown(["--ini", "json-many.ini"]));
+    assert_eq!(json.len(), 15, "{json:?}");
 }
 
 /// Names that only a uWSGI with PCRE (and TLS) has; the one that is built here has none.

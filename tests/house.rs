@@ -162,6 +162,7 @@ const SYSTEM: &[&str] = &[
     "src/sys/crash.rs",
     "src/sys/exec.rs",
     "src/sys/harmless.rs",
+    "src/sys/interfaces.rs",
     "src/sys/pipe.rs",
     "src/sys/socket.rs",
     "src/sys/title.rs",

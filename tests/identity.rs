@@ -98,6 +98,57 @@ fn limits_are_the_kernels() {
     assert_eq!((soft("Max open files"), soft("Max processes")), ("512".into(), "9999".into()));
 }
 
+#[test]
+fn a_limit_beyond_what_is_allowed_is_what_can_be_had() {
+    // More than the kernel gives to anybody.
+    let server = Server::http(Mode::ANY, "hello", &["--max-fd", "4294967295"]);
+    server.log.line("max-fd: 4294967295 open files are not allowed");
+    assert_eq!(server.get("/").text(), "hello");
+}
+
+/// uWSGI: some files are made before `chdir`, some within it.
+#[test]
+fn relative_files_lie_where_uwsgi_puts_them() {
+    for (options, before, within) in [
+        (&["--logto", "a"][..], &["a", "pid"][..], &["pid2", "safe", "safe2"][..]),
+        (&["--logto2", "a"], &["a", "pid"], &["pid2", "safe", "safe2"]),
+        (
+            &["--logger", "file:a", "--logger", "stdio", "--req-logger", "file:b"],
+            &["pid"],
+            &["a", "b", "pid2", "safe", "safe2"],
+        ),
+    ] {
+        let directory = scratch();
+        let sub = directory.path().join("sub");
+        std::fs::create_dir(&sub).unwrap();
+        let socket = directory.path().join("app.sock").display().to_string();
+        let hello = app("hello");
+        let mut args = vec!["--http-socket", &socket, "--wsgi-file", &hello, "--chdir", "sub"];
+        args.extend(["--pidfile", "pid", "--pidfile2", "pid2", "--vacuum", "--master"]);
+        args.extend(["--safe-pidfile", "safe", "--safe-pidfile2", "safe2"]);
+        args.extend_from_slice(options);
+        let mut command = command(&args);
+        command.current_dir(directory.path());
+        let mut process = Process::start(command);
+        let names = |directory: &Path| {
+            let entries = std::fs::read_dir(directory).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<_> =
+                names.filter(|name| !["sub", "app.sock"].contains(&name.as_str())).collect();
+            names.sort();
+            names
+        };
+        eventually("the files", || {
+            names(directory.path()) == before && names(&sub) == within || process.has_ended()
+        });
+        assert_eq!((names(directory.path()), names(&sub)), {
+            let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            (owned(before), owned(within))
+        });
+        process.signal(libc::SIGTERM);
+    }
+}
+
 /// The real group of a process.
 fn group(pid: u32) -> String {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

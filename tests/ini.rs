@@ -90,6 +90,15 @@ fn names_the_line_of_what_is_wrong() {
         ("[uwsgi]\nstrict = true\nno-such-option = 1\n", &["app.ini:3", "no-such-option"]),
         ("[uwsgi]\nhttp-socket = :0\nmaster\n\nset = x\n", &["app.ini:5", "name=value"]),
         ("[uwsgi]\nif-env = A\nif-env = B\nendif\n", &["app.ini:3", "if-env"]),
+        ("[uwsgi]\nhttp-socket = :0\nchdir = /no\n", &["app.ini:3: chdir: /no: No such file"]),
+        ("[uwsgi]\nhttp-socket = :0\nuid = nosuch\n", &["app.ini:3: uid: there is no user"]),
+        ("[uwsgi]\nhttp-socket = :0\npidfile = /no/p\n", &["app.ini:3: pidfile: /no/p: No such"]),
+        (
+            "[uwsgi]\nhttp-socket = :0\ncheaper = 5\n",
+            &["app.ini:3: cheaper: invalid cheaper value: 5"],
+        ),
+        ("[uwsgi]\nhttp-socket = :0\nlog-drain = (\n", &["app.ini:3: log-drain: \"(\" is no"]),
+        ("[uwsgi]\nenv = A=\0\n", &["app.ini:2: env: expected text, found a NUL byte"]),
     ] {
         std::fs::write(directory.path().join("app.ini"), text).unwrap();
         let mut command = command(&["--ini", "app.ini"]);

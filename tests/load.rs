@@ -277,3 +277,22 @@ fn faulty(mode: Mode, point: &str) -> Command {
     command.env("UWRING_FAULT", format!("{point}:{passes}"));
     command
 }
+
+#[test]
+fn a_file_is_a_module_of_uwsgis_name() {
+    let directory = scratch();
+    std::fs::create_dir(directory.path().join("d.ir")).unwrap();
+    let text = "def application(environ, start_response):\n    start_response('200 OK', [])\n    \
+                return [__name__.encode()]\n";
+    for (file, name) in [
+        ("probe.py", "uwsgi_file_probe"),
+        ("file-x.wsgi", "uwsgi_file_file-x_wsgi"),
+        ("a.b.py", "uwsgi_file_a_b"),
+        ("./d.ir/q.py", "uwsgi_file___d_ir_q"),
+    ] {
+        std::fs::write(directory.path().join(file), text).unwrap();
+        let args = ["--http-socket", "127.0.0.1:0", "--wsgi-file", file];
+        let server = Server::start_in(Mode::ANY, &args, directory.path());
+        assert_eq!(server.get("/").text(), name);
+    }
+}

@@ -404,7 +404,7 @@ fn a_program_gets_every_line_up_to_the_end() {
 #[test]
 fn what_cannot_be_opened_ends_the_start() {
     let cases: &[(&[&str], &str)] = &[
-        (&["--logto", "/no/such/a.log"], "uwring: logto /no/such/a.log: No such file or directory"),
+        (&["--logto", "/no/such/a.log"], "argument 5: logto: /no/such/a.log: No such file or"),
         (&["--logger", "file:/no/such/a.log"], "uwring: logger file:/no/such/a.log: No such file"),
         (&["--logger", "redislog:a:1"], "the engine redislog is not supported"),
         (&["--log-alarm", "nobody x"], "log-alarm: there is no alarm \"nobody\""),
@@ -415,7 +415,7 @@ fn what_cannot_be_opened_ends_the_start() {
             &["--logger", "a stdio", "--log-route", "a ("],
             "log-route: \"(\" is no regular expression",
         ),
-        (&["--chdir", "/no/such", "--logger", "file:/dev/null"], "uwring: chdir /no/such: No such"),
+        (&["--chdir", "/no/such", "--logger", "file:/dev/null"], "chdir: /no/such: No such file"),
     ];
     for (more, wanted) in cases {
         let mut all = vec!["--http-socket", "127.0.0.1:0", "--wsgi-file", "none.py"];

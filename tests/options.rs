@@ -58,6 +58,16 @@ fn refuses_a_port_in_use_even_one_of_its_own_kind() {
     assert_eq!(first.get("/").text(), "hello");
 }
 
+/// uWSGI: the first address of the machine that begins so.
+#[test]
+fn finds_the_address_that_a_star_stands_for() {
+    let args = ["--http-socket", "127.*:0", "--wsgi-file", &app("hello")];
+    let server = Server::start(Mode::ANY, &args);
+    assert!(server.address().starts_with("127."), "{}", server.address());
+    assert_eq!(server.get("/").text(), "hello");
+    refuses(&["--http-socket", "198.51.*:0"], 1, &["198.51.*:0", "no such address"]);
+}
+
 #[test]
 fn refuses_socket_paths_that_cannot_be_made() {
     let hello = app("hello");
@@ -192,6 +202,9 @@ fn answers_help_and_version() {
     assert!(code == 0 && text.contains("--http-socket") && text.contains("--wsgi-file"), "{text}");
     let (code, text) = run(&["--version"]);
     assert!(code == 0 && text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    let (code, text) = run(&["--python-version"]);
+    let start = format!("3.{}.", env!("UWRING_PYTHON_MINOR"));
+    assert!(code == 0 && text.starts_with(&start) && text.trim().len() < 12, "{text}");
 }
 
 #[test]
@@ -233,6 +246,26 @@ fn runs_under_the_name_of_uwsgi() {
         let server = Server::await_ready(named, mode);
         assert_eq!(server.get("/").text(), "hello");
     });
+}
+
+/// uWSGI: of two variables the later one counts.
+#[test]
+fn keeps_the_order_of_the_environment_when_it_becomes_another() {
+    let directory = scratch();
+    let own = directory.path().join("uwring");
+    std::fs::copy(env!("CARGO_BIN_EXE_uwring"), &own).unwrap();
+    let minor = if env!("UWRING_PYTHON_MINOR") == "10" { 11 } else { 10 };
+    let env = crate::harness::tools::program("env").unwrap();
+    std::os::unix::fs::symlink(&env, directory.path().join(format!("uwring-3.{minor}"))).unwrap();
+    let mut command = std::process::Command::new(env);
+    command.args(["-i", "UWSGI_THREADS=2", "UWSGI_HARAKIRI=9", "A=1", "UWSGI_BUFFER_SIZE=4096"]);
+    command.arg(format!("UWRING_PYTHON=3.{minor}")).arg(&own);
+    let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let names: Vec<_> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let names: Vec<_> = names.iter().map(|(name, _)| *name).collect();
+    let expected = ["UWSGI_THREADS", "UWSGI_HARAKIRI", "A", "UWSGI_BUFFER_SIZE", "UWRING_PYTHON"];
+    assert_eq!(names[..5], expected);
+    assert_eq!(names[5..], ["UWRING_EXECUTED"]);
 }
 
 #[test]

@@ -114,23 +114,24 @@ fn same(old: &Options, new: &Options) -> bool {
     old.logs == new.logs && base(old) == base(new) && identity(old) == identity(new)
 }
 
-/// The options with names of files that mean the same wherever this process is later. `logto2` is
-/// opened where the server is then, all others in the directory of the start.
+/// The options with names of files that mean the same wherever this process is later. uWSGI: the
+/// files of loggers and of `daemonize2` lie where `chdir` leads, all others where it was started.
 fn rooted(options: &Options, directory: &Path) -> Options {
     let mut options = options.clone();
     let late = options.chdir.as_ref().map_or(directory.to_owned(), |path| directory.join(path));
     let root = |path: &mut PathBuf| *path = directory.join(&*path);
+    let root_late = |path: &mut PathBuf| *path = late.join(&*path);
     let logs = &mut options.logs;
     for logger in logs.loggers.iter_mut().chain(&mut logs.request_loggers) {
         if let Engine::File { path, backup, .. } = &mut logger.engine {
-            root(path);
-            backup.iter_mut().for_each(root);
+            root_late(path);
+            backup.iter_mut().for_each(root_late);
         }
     }
     logs.backup.iter_mut().for_each(root);
-    let files = [&mut options.logto, &mut options.daemonize, &mut options.daemonize2];
+    let files = [&mut options.logto, &mut options.logto2, &mut options.daemonize];
     files.into_iter().flatten().for_each(root);
-    options.logto2.iter_mut().for_each(|path| *path = late.join(&*path));
+    options.daemonize2.iter_mut().for_each(root_late);
     options
 }
 

@@ -1,6 +1,7 @@
 //! The steps before anything is started, in uWSGI's order: environment, pidfile, directory,
 //! privileges.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::net::UnixStream;
@@ -29,12 +30,19 @@ pub fn title(options: &Options, role: &str) {
 /// # Errors
 /// The kernel's.
 pub fn limits(options: &Options) -> Result<(), StartError> {
-    let failed = |what: &str, error| StartError::new(format!("{what}: {error}"));
     if let Some(count) = options.limit_nproc {
-        sys::limit_processes(count).map_err(|error| failed("limit-nproc", error))?;
+        sys::limit_processes(count).map_err(|error| wrong(options, "limit-nproc", &error))?;
     }
-    if let Some(count) = options.max_fd {
-        sys::limit_files(count).map_err(|error| failed("max-fd", error))?;
+    if let Some(count) = options.max_fd
+        && let Err(error) = sys::limit_files(count)
+    {
+        // uWSGI: a limit that is not to be had is no reason not to serve.
+        let place = options.place("max-fd");
+        let taken = sys::limit_files_at_most().map_err(|error| wrong(options, "max-fd", &error))?;
+        log::line(format_args!(
+            "uwring: warning: {place}: {count} open files are not allowed ({error}): the limit is \
+             {taken}"
+        ));
     }
     Ok(())
 }
@@ -70,12 +78,13 @@ impl Daemon {
 /// # Errors
 /// The log cannot be opened, or the kernel refuses a fork.
 pub fn daemonize(options: &Options) -> Result<Daemon, StartError> {
-    let (path, waits) = match (&options.daemonize, &options.daemonize2) {
-        (Some(path), _) => (path, false),
-        (None, Some(path)) => (path, true),
+    let (path, name, waits) = match (&options.daemonize, &options.daemonize2) {
+        (Some(path), _) => (path.clone(), "daemonize", false),
+        (None, Some(path)) => (within(options, path), "daemonize2", true),
         (None, None) => return Ok(Daemon::default()),
     };
-    let failed = |what: String| StartError::new(format!("daemonize {}: {what}", shown(path)));
+    let path = &*path;
+    let failed = |what: String| wrong(options, name, &format_args!("{}: {what}", shown(path)));
     let mut log_file = log::open_file(path, options).map_err(|error| failed(error.to_string()))?;
     let begin = log_file.seek(SeekFrom::End(0)).unwrap_or(0);
     let (here, there) = UnixStream::pair().map_err(|error| failed(error.to_string()))?;
@@ -93,7 +102,7 @@ pub fn daemonize(options: &Options) -> Result<Daemon, StartError> {
         sys::Fork::Child => {
             drop(here);
             sys::new_session();
-            redirect(path, options)?;
+            redirect(path, name, options)?;
             if let Ok(null) = File::open("/dev/null") {
                 sys::replace_input(&null);
             }
@@ -164,10 +173,13 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
         sys::set_env(name, value);
     }
     for directory in &options.envdirs {
-        from_files(directory)?;
+        from_files(directory).map_err(|error| wrong(options, "envdir", &error))?;
     }
-    if let Some(nice) = options.prio {
-        sys::set_nice(nice).map_err(|error| StartError::new(format!("prio {nice}: {error}")))?;
+    if let Some(nice) = options.prio
+        && let Err(error) = sys::set_nice(nice)
+    {
+        let place = options.place("prio");
+        log::line(format_args!("uwring: warning: {place}: {nice}: {error}"));
     }
     if let Some(mask) = options.umask {
         sys::umask(mask);
@@ -182,11 +194,8 @@ pub fn environment(options: &Options) -> Result<(), StartError> {
 /// The file cannot be opened.
 pub fn open_log(options: &Options, directory: &Path) -> Result<(), StartError> {
     match (&options.logto2, &options.logto) {
-        (Some(path), _) => {
-            let there = options.chdir.as_deref().unwrap_or(directory);
-            redirect(&directory.join(there).join(path), options)
-        }
-        (None, Some(path)) => redirect(&directory.join(path), options),
+        (Some(path), _) => redirect(&directory.join(path), "logto2", options),
+        (None, Some(path)) => redirect(&directory.join(path), "logto", options),
         (None, None) => Ok(()),
     }
 }
@@ -196,11 +205,12 @@ pub fn open_log(options: &Options, directory: &Path) -> Result<(), StartError> {
 /// # Errors
 /// A file cannot be opened.
 pub fn truncate_log(options: &Options) -> Result<(), StartError> {
-    let files = [&options.logto, &options.logto2, &options.daemonize, &options.daemonize2];
+    let late = options.daemonize2.as_ref().map(|path| within(options, path));
+    let files = [&options.logto, &options.logto2, &options.daemonize, &late];
     for path in files.into_iter().flatten().filter(|_| options.logs.truncate) {
         if path.is_file() {
             File::options().write(true).truncate(true).open(path).map_err(|error| {
-                StartError::new(format!("log-truncate {}: {error}", shown(path)))
+                wrong(options, "log-truncate", &format_args!("{}: {error}", shown(path)))
             })?;
         }
     }
@@ -208,35 +218,38 @@ pub fn truncate_log(options: &Options) -> Result<(), StartError> {
 }
 
 /// uWSGI: each file's name is a variable, its first line the value; an empty file takes it away.
-fn from_files(directory: &Path) -> Result<(), StartError> {
-    let wrong = |path: &Path, error: std::io::Error| {
-        StartError::new(format!("envdir {}: {error}", shown(path)))
-    };
+fn from_files(directory: &Path) -> Result<(), String> {
+    let wrong = |path: &Path, error: std::io::Error| format!("{}: {error}", shown(path));
     let entries = std::fs::read_dir(directory).map_err(|error| wrong(directory, error))?;
     for entry in entries {
         let path = entry.map_err(|error| wrong(directory, error))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if !path.is_file() || name.starts_with('.') {
+        // A variable's name ends at the `=`.
+        if !path.is_file() || name.starts_with('.') || name.contains('=') {
             continue;
         }
         let bytes = std::fs::read(&path).map_err(|error| wrong(&path, error))?;
         let text = String::from_utf8_lossy(&bytes);
         match text.lines().next() {
-            Some(value) => sys::set_env(name, value.trim_end()),
+            // uWSGI: a NUL byte is the value's end.
+            Some(line) => {
+                let value = line.split('\0').next().unwrap_or("");
+                sys::set_env(name, value.trim_end());
+            }
             None => sys::unset_env(name),
         }
     }
     Ok(())
 }
 
-/// Sends the log to a file from here on.
+/// Sends the log to a file from here on; `name` is the option that asks for it.
 ///
 /// # Errors
 /// The file cannot be opened.
-pub fn redirect(path: &Path, options: &Options) -> Result<(), StartError> {
+pub fn redirect(path: &Path, name: &str, options: &Options) -> Result<(), StartError> {
     log::open_file(path, options)
         .and_then(|file| sys::replace_output(&file))
-        .map_err(|error| StartError::new(format!("logto {}: {error}", shown(path))))
+        .map_err(|error| wrong(options, name, &format_args!("{}: {error}", shown(path))))
 }
 
 /// Enters `chdir`.
@@ -247,7 +260,7 @@ pub fn change_directory(options: &Options) -> Result<(), StartError> {
     let Some(path) = &options.chdir else { return Ok(()) };
     let shown = shown(path);
     std::env::set_current_dir(path)
-        .map_err(|error| StartError::new(format!("chdir {shown}: {error}")))?;
+        .map_err(|error| wrong(options, "chdir", &format_args!("{shown}: {error}")))?;
     log::line(format_args!("chdir() to {shown}"));
     Ok(())
 }
@@ -257,14 +270,15 @@ pub fn change_directory(options: &Options) -> Result<(), StartError> {
 /// # Errors
 /// An unknown user or group; not root.
 pub fn privileges(options: &Options) -> Result<(), StartError> {
-    let unknown =
-        |what: &str, name: &str| StartError::new(format!("there is no {what} \"{name}\""));
+    let unknown = |what: &str, option: &str, name: &str| {
+        wrong(options, option, &format_args!("there is no {what} \"{name}\" on this machine"))
+    };
     let gid = match &options.gid {
-        Some(name) => Some(sys::group_id(name).ok_or_else(|| unknown("group", name))?),
+        Some(name) => Some(sys::group_id(name).ok_or_else(|| unknown("group", "gid", name))?),
         None => None,
     };
     let uid = match &options.uid {
-        Some(name) => Some(sys::user_id(name).ok_or_else(|| unknown("user", name))?.0),
+        Some(name) => Some(sys::user_id(name).ok_or_else(|| unknown("user", "uid", name))?.0),
         None => None,
     };
     let (own_uid, own_gid) = sys::user();
@@ -275,7 +289,14 @@ pub fn privileges(options: &Options) -> Result<(), StartError> {
     }
     let mut groups = Vec::new();
     for name in &options.privileges.add_gids {
-        groups.push(sys::group_id(name).ok_or_else(|| unknown("group", name))?);
+        match sys::group_id(name) {
+            Some(group) => groups.push(group),
+            // uWSGI: one right less is none that anybody could misuse.
+            None => {
+                let error = unknown("group", "add-gid", name);
+                log::line(format_args!("uwring: warning: {error}"));
+            }
+        }
     }
     let is_asked = gid.is_some() || !groups.is_empty();
     let groups =
@@ -300,16 +321,29 @@ pub fn privileges(options: &Options) -> Result<(), StartError> {
 pub struct Pidfiles(Vec<PathBuf>);
 
 impl Pidfiles {
-    /// Writes the process's number, if a file is wanted.
+    /// Writes the process's number into the file that the option `name` wants, if it does.
     ///
     /// # Errors
-    /// The file cannot be written.
-    pub fn write(&mut self, path: Option<&Path>) -> Result<(), StartError> {
+    /// The file cannot be written, or names a server that runs, which `safe-pidfile` keeps.
+    pub fn want(&mut self, options: &Options, name: &str) -> Result<(), StartError> {
+        let (path, is_safe) = match name {
+            "pidfile" => (&options.pidfile, false),
+            "pidfile2" => (&options.pidfile2, false),
+            "safe-pidfile" => (&options.safe_pidfile, true),
+            _ => (&options.safe_pidfile2, true),
+        };
         let Some(path) = path else { return Ok(()) };
+        if is_safe {
+            leave_to_others(options, name, path)?;
+        }
+        self.write(options, name, path)
+    }
+
+    fn write(&mut self, options: &Options, name: &str, path: &Path) -> Result<(), StartError> {
         let shown = shown(path);
         log::line(format_args!("writing pidfile to {shown}"));
         std::fs::write(path, format!("{}\n", std::process::id()))
-            .map_err(|error| StartError::new(format!("pidfile {shown}: {error}")))?;
+            .map_err(|error| wrong(options, name, &format_args!("{shown}: {error}")))?;
         self.0.push(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
         Ok(())
     }
@@ -321,24 +355,6 @@ impl Pidfiles {
     /// Those that the binary before has written.
     pub fn resumed(paths: Vec<PathBuf>) -> Pidfiles {
         Pidfiles(paths)
-    }
-
-    /// The same, unless the file names a server that runs (uWSGI: `safe-pidfile`).
-    ///
-    /// # Errors
-    /// As above, and the number of that server.
-    pub fn write_safely(&mut self, path: Option<&Path>) -> Result<(), StartError> {
-        let Some(path) = path else { return Ok(()) };
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let before = text.trim().parse::<i32>().ok();
-        let before = before.filter(|&pid| pid > 1 && pid as u32 != std::process::id());
-        if let Some(pid) = before.filter(|&pid| is_server(&program(pid))) {
-            let shown = shown(path);
-            return Err(StartError::new(format!(
-                "safe-pidfile {shown}: the server {pid} that it names still runs"
-            )));
-        }
-        self.write(Some(path))
     }
 
     /// Writes them once more (uWSGI: MasterFIFO's `P`).
@@ -359,6 +375,27 @@ impl Pidfiles {
             }
         }
     }
+}
+
+/// An error where the file names a server that runs (uWSGI: `safe-pidfile`).
+fn leave_to_others(options: &Options, name: &str, path: &Path) -> Result<(), StartError> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let before = text.trim().parse::<i32>().ok();
+    let before = before.filter(|&pid| pid > 1 && pid as u32 != std::process::id());
+    let Some(pid) = before.filter(|&pid| is_server(&program(pid))) else { return Ok(()) };
+    let shown = shown(path);
+    let why = format_args!("{shown}: the server {pid} that it names still runs");
+    Err(wrong(options, name, &why))
+}
+
+/// Why an option cannot be done, with the line that asks for it.
+fn wrong(options: &Options, name: &str, why: &dyn Display) -> StartError {
+    StartError::new(format!("{}: {why}", options.place(name)))
+}
+
+/// uWSGI: where `chdir` leads, for files that are opened after it.
+fn within(options: &Options, path: &Path) -> PathBuf {
+    options.chdir.as_ref().map_or(path.to_owned(), |directory| directory.join(path))
 }
 
 /// The file's name for a message.

@@ -100,7 +100,7 @@ pub fn run(
     let daemon = identity::daemonize(&options)?;
     identity::environment(&options)?;
     if let Some(path) = &options.logto {
-        identity::redirect(path, &options)?;
+        identity::redirect(path, "logto", &options)?;
     }
     let has_master = options.master || std::process::id() == 1;
     identity::title(&options, if has_master { "master" } else { "server" });
@@ -108,9 +108,9 @@ pub fn run(
     let pidfile = identity::Pidfiles::default();
     let mut made = Made { listeners: Vec::new(), pidfile, options, log };
     identity::banner();
-    made.pidfile.write(made.options.pidfile.as_deref())?;
-    made.pidfile.write_safely(made.options.safe_pidfile.as_deref())?;
+    made.pidfile.want(&made.options, "pidfile")?;
     identity::change_directory(&made.options)?;
+    made.pidfile.want(&made.options, "safe-pidfile")?;
     wait::before_hooks(&made.options)?;
     hooks::run(&made.options, Moment::PreJail)?;
     hooks::run(&made.options, Moment::InJail)?;
@@ -121,10 +121,10 @@ pub fn run(
         identity::privileges(&made.options)?;
     }
     hooks::run(&made.options, Moment::AsUser)?;
-    made.pidfile.write(made.options.pidfile2.as_deref())?;
-    made.pidfile.write_safely(made.options.safe_pidfile2.as_deref())?;
+    made.pidfile.want(&made.options, "pidfile2")?;
+    made.pidfile.want(&made.options, "safe-pidfile2")?;
     if let Some(path) = made.options.logto2.as_ref().filter(|_| made.log.is_none()) {
-        identity::redirect(path, &made.options)?;
+        identity::redirect(&origin.path().join(path), "logto2", &made.options)?;
     }
     wait::before_app(&made.options)?;
     let stats = Stats::bind(&made.options)?;

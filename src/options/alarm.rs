@@ -1,7 +1,7 @@
 //! Alarms: what is done when a line of the log fits a pattern, or a process crashes.
 
-use super::logging;
 use super::value::{Address, Wrong};
+use super::{Pattern, logging};
 
 /// All of them, and what raises them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,7 @@ impl Alarm {
 pub(super) fn rule(text: &str) -> Result<(Vec<String>, String), Wrong> {
     let (names, pattern) =
         text.trim().split_once(' ').ok_or(Wrong::Expected("an alarm's name and a pattern"))?;
+    Pattern::new(pattern.trim()).map_err(Wrong::Because)?;
     Ok((names.split(',').map(str::to_owned).collect(), pattern.trim().to_owned()))
 }
 

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 
+use super::hint;
 use super::setting::{Origin, Read, Setting};
 use super::table::{self, Opt, Takes};
 use super::{apply, include};
@@ -101,11 +102,12 @@ fn resolve(written: &str) -> Result<(&'static str, &'static Opt), StartError> {
 }
 
 fn unknown(written: &str) -> StartError {
-    match table::nearest(written) {
-        Some(name) => {
-            StartError::new(format!("unknown option --{written}; did you mean --{name}?"))
-        }
-        None => StartError::new(format!("unknown option --{written}; see --help")),
+    match hint::meant(written).as_slice() {
+        [] => StartError::new(format!("unknown option --{written}; see --help")),
+        names => StartError::new(format!(
+            "unknown option --{written}; did you mean --{}?",
+            names.join(" or --")
+        )),
     }
 }
 

@@ -4,12 +4,16 @@ use std::ffi::OsString;
 
 use serde::Serialize;
 
-use super::apply;
+use super::addresses::Addresses;
+use super::apply::{self, SLIPS_MAX};
+use super::expand::Expanded;
 use super::help::push;
 use super::setting::{Read, World};
+use super::suspicion::suspicion;
 use super::table::{self, Opt, Status};
-use super::value::{Value, suspicion};
-use super::{Environment, Options, Origin, Setting, argv, environment, expand, include};
+use super::value::Value;
+use super::whole::{self, Machine};
+use super::{Environment, Options, Setting, argv, environment, expand, hint, include};
 use crate::error::StartError;
 
 /// What becomes of a setting.
@@ -32,6 +36,12 @@ pub enum Verdict {
     Refused,
     /// It stops the start: it is wrong.
     Error,
+}
+
+impl Verdict {
+    fn stops(self) -> bool {
+        matches!(self, Verdict::Refused | Verdict::Error)
+    }
 }
 
 /// One setting and its verdict.
@@ -79,23 +89,23 @@ pub fn asked(args: &[OsString]) -> Option<(Vec<OsString>, bool)> {
     Some((args, as_json))
 }
 
-/// Looks at all sources as a start would. `args` is a whole argv.
-pub fn check(args: Vec<OsString>, env: &Environment) -> Report {
+/// Looks at all sources as a start would, and at what they name. `args` is a whole argv.
+pub fn check(args: Vec<OsString>, env: &Environment, machine: Machine) -> Report {
     let read = environment::settings(env, World::Seen).and_then(|mut read| {
         argv::settings(args, &mut read)?;
         Ok(read)
     });
-    report(read)
+    report(read, Some(machine))
 }
 
 /// Looks at a text as if it were a file of that name. No file is opened.
 pub fn check_text(text: &str, name: &str) -> Report {
     let env = Environment::new();
     let mut read = Read::new(&env, World::Closed);
-    report(include::from_text(text, name, &mut read).map(|()| read))
+    report(include::from_text(text, name, &mut read).map(|()| read), None)
 }
 
-fn report(read: Result<Read<'_>, StartError>) -> Report {
+fn report(read: Result<Read<'_>, StartError>, machine: Option<Machine>) -> Report {
     let mut report = Report::default();
     let mut read = match read {
         Ok(read) => read,
@@ -105,19 +115,34 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
         }
     };
     report.warnings.append(&mut read.warnings);
-    let (settings, mut warnings) = match expand::expand(read.settings, read.env, read.world) {
-        Ok(expanded) => expanded,
-        Err(error) => {
-            report.errors.push(error.to_string());
-            return report;
-        }
-    };
+    let Expanded { settings, mut warnings, asked } =
+        match expand::expand(read.settings, read.env, read.world) {
+            Ok(expanded) => expanded,
+            Err(error) => {
+                report.errors.push(error.to_string());
+                return report;
+            }
+        };
     report.warnings.append(&mut warnings);
     let mut options = Options::default();
-    let shared = apply::shared(&settings);
+    let mut addresses = Addresses::new(&settings);
+    let mut slips = 0;
     for setting in &settings {
-        let finding = find(setting, &shared, &mut options);
-        report.findings.push(finding);
+        let (verdict, note) = match table::find(&setting.name) {
+            Some((_, opt)) => judge(setting, opt, &mut addresses, &mut options),
+            None if asked.contains(&setting.name) => (Verdict::Variable, String::new()),
+            None => {
+                slips += 1;
+                (Verdict::Variable, if slips > SLIPS_MAX { String::new() } else { meant(setting) })
+            }
+        };
+        report.findings.push(Finding {
+            origin: setting.origin.to_string(),
+            name: setting.name.clone(),
+            value: setting.value.clone(),
+            verdict,
+            note,
+        });
     }
     if options.strict {
         let declared = apply::declared(&settings);
@@ -126,7 +151,16 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
         };
         for finding in report.findings.iter_mut().filter(is_unknown) {
             finding.verdict = Verdict::Error;
-            finding.note = format!("unknown option, and strict is on{}", meant(&finding.name));
+            let hint = finding.note.strip_prefix("no option").unwrap_or("");
+            finding.note = format!("unknown option, and strict is on{hint}");
+        }
+    }
+    let mut faults = whole::faults(&options, &settings);
+    faults.extend(machine.into_iter().flat_map(|m| whole::missing(&options, &settings, m)));
+    for (place, why) in faults {
+        let finding = &mut report.findings[place];
+        if !finding.verdict.stops() {
+            (finding.verdict, finding.note) = (Verdict::Error, why);
         }
     }
     let is_command =
@@ -136,39 +170,23 @@ fn report(read: Result<Read<'_>, StartError>) -> Report {
             "nothing to listen on: give --http-socket, --http or --socket an address".to_owned(),
         );
     }
-    let stops = |finding: &Finding| matches!(finding.verdict, Verdict::Refused | Verdict::Error);
-    report.would_start = report.errors.is_empty() && !report.findings.iter().any(stops);
+    let stops = report.findings.iter().any(|finding| finding.verdict.stops());
+    report.would_start = report.errors.is_empty() && !stops;
     report
 }
 
-fn find(setting: &Setting, shared: &[&str], options: &mut Options) -> Finding {
-    let (verdict, note) = match table::find(&setting.name) {
-        Some((_, opt)) => judge(setting, opt, shared, options),
-        None => match meant(&setting.name) {
-            hint if hint.is_empty() => (Verdict::Variable, String::new()),
-            hint => (Verdict::Variable, format!("no option{hint}")),
-        },
-    };
-    Finding {
-        origin: setting.origin.to_string(),
-        name: setting.name.clone(),
-        value: setting.value.clone(),
-        verdict,
-        note,
-    }
+fn meant(setting: &Setting) -> String {
+    let question = hint::question(&setting.name, setting.value.as_deref());
+    question.map_or(String::new(), |question| format!("no option; {question}"))
 }
 
-fn meant(name: &str) -> String {
-    table::nearest(name).map_or(String::new(), |nearest| format!("; did you mean {nearest}?"))
-}
-
-fn judge(
-    setting: &Setting,
+fn judge<'a>(
+    setting: &'a Setting,
     opt: &'static Opt,
-    shared: &[&str],
+    addresses: &mut Addresses<'a>,
     options: &mut Options,
 ) -> (Verdict, String) {
-    let value = Value { text: apply::address(setting, opt, shared) };
+    let value = Value { text: addresses.value(setting, opt) };
     // The message names line and option again, which stand before it here.
     let bare = |error: StartError| {
         let text = error.to_string();
@@ -181,11 +199,11 @@ fn judge(
     if value.text.is_some_and(|text| text.contains("@(exec://")) {
         return (Verdict::Honoured, "what the command prints is not asked for here".to_owned());
     }
-    if let Err(error) = apply::set(setting, opt, value, options) {
-        return (Verdict::Error, bare(error));
-    }
-    let in_file = matches!(setting.origin, Origin::File { .. });
-    if let Some(what) = suspicion(opt.takes, value, in_file) {
+    let note = match apply::set(setting, opt, value, options) {
+        Ok(note) => note.or_else(|| addresses.keep_first(setting, options)),
+        Err(error) => return (Verdict::Error, bare(error)),
+    };
+    if let Some(what) = note.or_else(|| suspicion(opt, value, setting)) {
         return (Verdict::Suspicious, what);
     }
     match opt.status {
@@ -265,7 +283,8 @@ mod tests {
         let path = directory.path().join("app.ini");
         std::fs::write(&path, ini).unwrap();
         let args = ["uwring", "--ini", path.to_str().unwrap()].map(OsString::from).to_vec();
-        let report = check(args, &Environment::new());
+        let machine = Machine { has_user: |name| name != "nosuch", has_group: |_| true };
+        let report = check(args, &Environment::new(), machine);
         let own = report.findings.iter().filter(|finding| finding.name != "ini");
         let all = own.map(|f| (f.name.clone(), f.verdict, f.note.clone())).collect();
         (all, report)
@@ -307,5 +326,41 @@ mod tests {
         assert!(!report.would_start);
         let (_, report) = verdicts("[uwsgi]\nsocket = :1\nset = x\n");
         assert!(!report.would_start && !report.errors.is_empty());
+    }
+
+    #[test]
+    fn says_what_this_machine_lacks() {
+        for line in [
+            "uid = nosuch",
+            "chown-socket = nosuch:root",
+            "chdir = /nowhere",
+            "envdir = /nowhere",
+            "logto = /nowhere/x.log",
+            "logto = /tmp",
+            "pidfile = /nowhere/pid",
+            "safe-pidfile2 = nowhere/pid",
+            "daemonize = /nowhere/x.log",
+            "master-fifo = /nowhere/fifo",
+            "stats = /nowhere/stats.sock",
+            "socket = /nowhere/app.sock",
+            "cheaper = 5",
+            "log-drain = (",
+            "log-filter = [",
+            "log-alarm = nosuch x",
+        ] {
+            let (all, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{line}\n"));
+            assert_eq!(all[1].1, Verdict::Error, "{line}: {}", report.text());
+            assert!(!all[1].2.is_empty() && !report.would_start, "{line}");
+            let is_whole = line.starts_with("cheaper") || line.starts_with("log-");
+            let text = check_text(&format!("[uwsgi]\nsocket = :1\n{line}\n"), "app.ini");
+            assert_eq!(text.would_start, !is_whole, "{line}: {}", text.text());
+        }
+        for line in ["uid = root", "logto = x.log", "logto = 10.0.0.1:514", "stats = :1"] {
+            let (_, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{line}\n"));
+            assert!(report.would_start, "{line}: {}", report.text());
+        }
+        let made = "hook-asap = mkdir:/nowhere\nlogto = /nowhere/x.log";
+        let (_, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{made}\n"));
+        assert!(report.would_start, "{}", report.text());
     }
 }

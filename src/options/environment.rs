@@ -11,14 +11,17 @@ const NOT_OPTIONS: [&str; 4] = ["VASSALS_DIR", "ORIGINAL_PROC_NAME", "JAIL_PID",
 pub(super) fn settings(env: &Environment, world: World) -> Result<Read<'_>, StartError> {
     let mut read = Read::new(env, world);
     for (variable, value) in env {
-        let (Some(variable), Some(value)) = (variable.to_str(), value.to_str()) else {
-            continue; // No option has such a name, and no value of one is such text.
-        };
+        let Some(variable) = variable.to_str() else { continue }; // No option has such a name.
         let Some(name) = variable.strip_prefix("UWSGI_") else { continue };
         let is_none = name.is_empty() || name.starts_with("EMPEROR_") || variable == RELOADS;
         if is_none || NOT_OPTIONS.contains(&name) {
             continue;
         }
+        let Some(value) = value.to_str() else {
+            let value = value.to_string_lossy();
+            read.warnings.push(format!("{variable}: expected UTF-8, found \"{value}\": left out"));
+            continue;
+        };
         let setting = Setting {
             name: name.to_ascii_lowercase().replace('_', "-"),
             value: Some(value.to_owned()),
@@ -50,6 +53,18 @@ mod tests {
         let options = from_process(args, &env).expect("all of it is right");
         assert_eq!((options.processes, options.threads, options.sockets.len()), (4, 8, 1));
         assert_eq!(options.settings.len(), 4);
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_are_left_out_and_said() {
+        use std::os::unix::ffi::OsStringExt;
+        let bytes = std::ffi::OsString::from_vec(b"caf\xe9".to_vec());
+        let env: Environment = vec![("UWSGI_MODULE".into(), bytes)];
+        let options = from_process(vec!["uwring".into()], &env).expect("it serves");
+        assert_eq!(
+            options.warnings,
+            ["UWSGI_MODULE: expected UTF-8, found \"caf\u{fffd}\": left out"]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What stands for something else in a value: over all settings, first `$(ENV)`, then `@(file)`,
 //! then `%(option)`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read as _;
 use std::process::Command;
 
@@ -16,14 +16,29 @@ const BYTES_MAX: usize = 64 << 20;
 /// `%(a)` that holds `%(b)` that holds ...
 const STEPS_MAX: usize = 10_000;
 
-/// Expands all settings; returns them with what looked wrong.
+/// All settings when nothing stands for something else any more.
+#[derive(Debug)]
+pub(super) struct Expanded {
+    pub(super) settings: Vec<Setting>,
+    /// What looked wrong.
+    pub(super) warnings: Vec<String>,
+    /// Words that stand in a `%(...)`: keys of these names are variables.
+    pub(super) asked: HashSet<String>,
+}
+
+/// Expands all settings.
 pub(super) fn expand(
     settings: Vec<Setting>,
     env: &Environment,
     world: World,
-) -> Result<(Vec<Setting>, Vec<String>), StartError> {
+) -> Result<Expanded, StartError> {
     let mut settings = settings;
     let mut warnings = Vec::new();
+    let mut asked = HashSet::new();
+    for text in settings.iter().filter_map(|setting| setting.value.as_deref()) {
+        let opened = text.split("%(").skip(1).filter_map(|rest| rest.split_once(')'));
+        asked.extend(opened.flat_map(|(inner, _)| inner.split(' ')).map(str::to_owned));
+    }
     for setting in &mut settings {
         let Some(mut text) = setting.value.take() else { continue };
         let mut missing = Vec::new();
@@ -57,7 +72,7 @@ pub(super) fn expand(
             return Err(wrong(&settings[place], &why));
         }
     }
-    Ok((settings, warnings))
+    Ok(Expanded { settings, warnings, asked })
 }
 
 fn wrong(setting: &Setting, why: &str) -> StartError {
@@ -122,6 +137,9 @@ fn from_source(
     };
     if content.len() > VALUE_BYTES_MAX {
         return Err(format!("{source} gives more than {} MiB", VALUE_BYTES_MAX >> 20));
+    }
+    if content.contains(&0) {
+        return Err(format!("expected text in {source}, found a NUL byte"));
     }
     Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned()))
 }
@@ -322,9 +340,9 @@ mod tests {
             Setting { name: name.to_owned(), value, origin: Origin::Argument(1) }
         });
         let env = vec![("WORKERS".into(), "6".into())];
-        let (settings, _) =
+        let expanded =
             expand(settings.collect(), &env, World::Open).map_err(|error| error.to_string())?;
-        Ok(settings.into_iter().map(|setting| setting.value.unwrap_or_default()).collect())
+        Ok(expanded.settings.into_iter().map(|setting| setting.value.unwrap_or_default()).collect())
     }
 
     fn expanded(lines: &[&str]) -> Vec<String> {

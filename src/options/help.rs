@@ -87,7 +87,7 @@ fn search(word: &str) -> String {
         }
     }
     if out.is_empty() {
-        let hint = super::table::nearest(&wanted);
+        let hint = super::hint::meant(&wanted).first().copied();
         let hint = hint.map_or(String::new(), |name| format!("; did you mean {name}?"));
         return format!("no option has to do with \"{word}\"{hint}\n");
     }

@@ -2,18 +2,15 @@
 //! the place that names the file. How the text is read is the matter of `ini`, `yaml`, `json` and
 //! `xml`.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::contents::contents;
 use super::magic::Magic;
 use super::setting::{Origin, Read, Setting, World};
 use super::{declared, expand, ini, json, logic, xml, yaml};
 use crate::error::StartError;
 
-/// A file beyond this is none that a person wrote.
-const FILE_BYTES_MAX: u64 = 32 << 20;
 /// Settings of all sources together.
 const SETTINGS_MAX: usize = 1_000_000;
 /// Names and values of all sources together.
@@ -131,8 +128,18 @@ fn append(setting: Setting, read: &mut Read<'_>) -> Result<(), StartError> {
     read.bytes += bytes + setting.name.len();
     if bytes > ini::LINE_BYTES_MAX || read.bytes > BYTES_MAX {
         let Setting { name, origin, .. } = &setting;
-        let why = format!("a value of {bytes} bytes, {} in all so far", read.bytes);
-        return Err(StartError::new(format!("{origin}: {name}: {why}")));
+        return Err(StartError::new(format!(
+            "{origin}: {name}: expected a value of at most 1 MiB and {} MiB in all, found {bytes} \
+             bytes and {} in all",
+            BYTES_MAX >> 20,
+            read.bytes
+        )));
+    }
+    // No variable, path or argument of a system call can hold one.
+    if setting.name.contains('\0') || setting.value.as_ref().is_some_and(|text| text.contains('\0'))
+    {
+        let (name, origin) = (setting.name.replace('\0', "\\0"), &setting.origin);
+        return Err(StartError::new(format!("{origin}: {name}: expected text, found a NUL byte")));
     }
     if read.settings.len() >= SETTINGS_MAX {
         let origin = &setting.origin;
@@ -323,57 +330,6 @@ fn settings(
     Ok(())
 }
 
-/// The text of a file. Standard input is read once: a reload finds what was read at the start.
-pub(super) fn contents(path: &Path) -> Result<String, String> {
-    static STDIN: OnceLock<String> = OnceLock::new();
-    if path == Path::new("/dev/stdin") {
-        if let Some(text) = STDIN.get() {
-            return Ok(text.clone());
-        }
-        let text = from_file(path)?;
-        return Ok(STDIN.get_or_init(|| text).clone());
-    }
-    from_file(path)
-}
-
-fn from_file(path: &Path) -> Result<String, String> {
-    let is_plain = |file: &std::fs::Metadata| file.is_file();
-    let known = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-    if known.is_dir() {
-        return Err("it is a directory".to_owned());
-    }
-    let too_long = || format!("it is longer than {} MiB", FILE_BYTES_MAX >> 20);
-    if is_plain(&known) && known.len() > FILE_BYTES_MAX {
-        return Err(too_long());
-    }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let mut bytes = Vec::new();
-    // A device or a pipe has no length.
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| unreadable(path, &error))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(too_long());
-    }
-    // Comments are often in another encoding: `parse_line` looks at the lines that count.
-    Ok(match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
-    })
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound if path.is_relative() => match std::env::current_dir() {
-            Ok(here) => format!("no such file in {}", here.display()),
-            Err(_) => "no such file".to_owned(),
-        },
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Options, parse};
@@ -421,7 +377,7 @@ mod tests {
         let mut file = b"[uwsgi]\n".to_vec();
         file.resize(33 << 20, b'\n');
         for (bytes, message) in [
-            (line, "app.ini:2: a line of 10485752 bytes"),
+            (line, "app.ini:2: expected lines of at most 1 MiB, found one of 10485752 bytes"),
             (file, "argument 1: cannot read app.ini: it is longer than 32 MiB"),
         ] {
             assert_eq!(read(&[("app.ini", bytes)], &["@/app.ini"]).expect_err(message), message);
@@ -460,6 +416,22 @@ mod tests {
         let latin = b"[uwsgi]\nenv = A=\xfc\n".to_vec();
         let error = read(&[("app.ini", latin)], &["@/app.ini"]).expect_err("it counts");
         assert!(error.starts_with("app.ini:2: expected UTF-8, found"), "{error}");
+    }
+
+    #[test]
+    fn a_nul_byte_is_an_error_in_every_source() {
+        let text = b"[uwsgi]\nthreads = 2\nenv = A=b\0c\n".to_vec();
+        let message = "app.ini:3: env: expected text, found a NUL byte";
+        assert_eq!(read(&[("app.ini", text)], &["@/app.ini"]).expect_err(message), message);
+        let text = b"[uwsgi]\nk\0y = 1\n[other]\nx = \0\n".to_vec();
+        let message = "app.ini:2: k\\0y: expected text, found a NUL byte";
+        assert_eq!(read(&[("app.ini", text)], &["@/app.ini"]).expect_err(message), message);
+        let json = b"{\"uwsgi\": {\"env\": \"A=\\u0000\"}}".to_vec();
+        let error = read(&[("a.json", json)], &["@/a.json"]).expect_err("it holds one");
+        assert!(error.ends_with("env: expected text, found a NUL byte"), "{error}");
+        let files = [("text", b"A=b\0".to_vec())];
+        let error = read(&files, &["--env", "@(@/text)"]).expect_err("it holds one");
+        assert_eq!(error, "argument 1: env: expected text in text, found a NUL byte");
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub(super) fn content(text: &str, section: &str) -> Result<Content, Malformed> {
         let number = index + 1;
         if line.len() > LINE_BYTES_MAX {
             let bytes = line.len();
-            return Err(Malformed::new(number, format!("a line of {bytes} bytes")));
+            let why = format!("expected lines of at most 1 MiB, found one of {bytes} bytes");
+            return Err(Malformed::new(number, why));
         }
         let line = line.trim();
         if line.is_empty() || line.starts_with([';', '#']) {

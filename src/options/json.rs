@@ -45,7 +45,7 @@ pub(super) fn content(text: &str, section: &str) -> Result<Content, Malformed> {
             let expectation = "expected a text, a number, true, false or an array of them";
             let mut put = |value: &str| {
                 let value = plain(value).ok_or_else(|| Malformed::new(line, expectation))?;
-                content.entries.push(Entry { line, key: key.clone(), value });
+                content.entries.push(Entry { line, key: key.clone(), value: Some(value) });
                 Ok(())
             };
             match value.get().starts_with('[') {
@@ -64,13 +64,13 @@ pub(super) fn content(text: &str, section: &str) -> Result<Content, Malformed> {
     Ok(content)
 }
 
-/// The text of a scalar; `None` inside is a bare flag, outside no scalar.
-fn plain(json: &str) -> Option<Option<String>> {
+/// The text of a scalar; an empty one of `null`.
+fn plain(json: &str) -> Option<String> {
     match json.as_bytes().first()? {
         b'{' | b'[' => None,
-        b'"' => serde_json::from_str(json).ok().map(Some),
-        b'n' => Some(None),
-        _ => Some(Some(json.to_owned())),
+        b'"' => serde_json::from_str(json).ok(),
+        b'n' => Some(String::new()),
+        _ => Some(json.to_owned()),
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
             format!("{}:{}={}", entry.line, entry.key, entry.value.as_deref().unwrap_or("-"))
         });
         let expected = "3:threads=4 4:master=true 4:vacuum=false 5:env=A=1 5:env=B=ü 7:env=C=3 \
-                        7:bare=- 7:rate=1.50";
+                        7:bare= 7:rate=1.50";
         assert_eq!(shown.collect::<Vec<_>>().join(" "), expected);
     }
 

@@ -114,7 +114,8 @@ pub struct Cron {
 /// `file what-to-do`.
 pub(super) fn touch(text: &str) -> Result<(PathBuf, &str), Wrong> {
     let words = text.trim().split_once(' ');
-    let (path, rest) = words.ok_or(Wrong::Expected("a file and what to do"))?;
+    let nothing = || Wrong::Harmless("nothing to do stands behind the file".to_owned());
+    let (path, rest) = words.ok_or_else(nothing)?;
     Ok((path.into(), rest.trim()))
 }
 
@@ -255,8 +256,12 @@ impl Cron {
 
     /// `minute=-5,unique=1 command`.
     pub(super) fn keyed(text: &str) -> Result<Cron, Wrong> {
-        let words = text.trim().split_once(' ');
-        let (options, command) = words.ok_or(Wrong::Expected("key=value,.. and a command"))?;
+        // uWSGI: a word alone is a command of every minute.
+        let (options, command) = match text.trim().split_once(' ') {
+            Some(words) => words,
+            None if !text.contains('=') => ("", text),
+            None => return Err(Wrong::Expected("key=value,.. and a command")),
+        };
         let mut cron =
             Cron { when: [-1; 5], command: command.trim().into(), unique: false, harakiri: None };
         for (key, value) in keys(options) {
@@ -322,6 +327,8 @@ mod tests {
 
     #[test]
     fn reads_keys() {
+        assert_eq!(Cron::keyed("cmd").map(|cron| cron.when), Ok([-1; 5]));
+        assert!(Cron::keyed("minute=5").is_err());
         let cron = Cron::keyed("minute=-5,week=3,unique=1,harakiri=9 cmd --a=b,c").unwrap();
         assert_eq!((cron.when, cron.unique), ([-5, -1, -1, -1, 3], true));
         assert_eq!((cron.harakiri, cron.command.as_str()), (Some(9), "cmd --a=b,c"));

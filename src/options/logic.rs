@@ -6,9 +6,8 @@
 
 use std::path::Path;
 
-use super::Environment;
-use super::include;
 use super::setting::{Origin, Setting, World};
+use super::{Environment, contents};
 use crate::error::StartError;
 
 /// The words that end a block, whichever it is.
@@ -105,7 +104,8 @@ pub(super) fn open(
 /// The values of a loop.
 fn looped(name: &str, text: &str) -> Option<Result<Vec<String>, String>> {
     let lines = |path: &str| {
-        let content = include::contents(Path::new(path)).map_err(|why| format!("{path}: {why}"))?;
+        let content =
+            contents::contents(Path::new(path)).map_err(|why| format!("{path}: {why}"))?;
         let lines = content.lines().take(ROUNDS_MAX);
         Ok(lines.map(|line| line.trim_end().to_owned()).collect())
     };
@@ -134,7 +134,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// uWSGI: a pattern that fits no file is the value itself. `**` is `*`, as in glob(3).
-fn glob(pattern: &str) -> Result<Vec<String>, String> {
+pub(super) fn glob(pattern: &str) -> Result<Vec<String>, String> {
     let flat = pattern.split("**").collect::<Vec<_>>().join("*");
     let paths = glob::glob(&flat).map_err(|error| format!("{pattern}: {error}"))?;
     let paths = paths.flatten().take(ROUNDS_MAX);

@@ -2,6 +2,8 @@
 //! while the file is read.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,7 +73,11 @@ impl Magic {
             '%' => "%".to_owned(),
             'h' => hostname()?,
             'v' => std::env::current_dir().ok()?.display().to_string(),
-            'V' => env!("CARGO_PKG_VERSION").to_owned(),
+            // Which uWSGI's options are meant, as in `uwsgi.version`.
+            'V' => {
+                let (major, minor, patch) = super::UWSGI_VERSION;
+                format!("{major}.{minor}.{patch}")
+            }
             'k' => std::thread::available_parallelism().map_or(1, usize::from).to_string(),
             'u' => own_id("Uid:")?,
             'g' => own_id("Gid:")?,
@@ -105,6 +111,8 @@ impl Names {
             'c' => text(directory.file_name()),
             'o' => self.as_given.clone(),
             'x' => self.section.clone(),
+            'i' => fs::metadata(&self.whole).ok()?.ino().to_string(),
+            'j' => hash(self.whole.as_os_str().as_bytes()),
             '0'..='9' => {
                 let index = letter.to_digit(10)? as usize;
                 text(directory.components().nth(index + 1).map(|part| part.as_os_str()))
@@ -112,6 +120,12 @@ impl Names {
             _ => return None,
         })
     }
+}
+
+/// uWSGI: DJB's hash with exclusive or, the lowest byte first.
+fn hash(bytes: &[u8]) -> String {
+    let step = |hash: u32, byte: &u8| hash.wrapping_mul(33) ^ u32::from(*byte);
+    format!("{:08X}", bytes.iter().fold(5381, step).swap_bytes())
 }
 
 fn file_line(path: &str) -> Option<String> {
@@ -153,6 +167,13 @@ mod tests {
         );
         let (text, unknown) = magic.apply("%{HTTP_SOCKET}");
         assert_eq!((text.as_str(), unknown), ("HTTP_SOCKET}", vec!["%{".to_owned()]));
+        assert_eq!(magic.apply("%V").0, "2.0.31");
+        // What uWSGI gives for a file of this name.
+        let magic = Magic::new("mg.ini", Path::new("/tmp/wt5-try/mg.ini"), "", None);
+        assert_eq!(magic.apply("%j").0, "4D452236");
+        let magic = Magic::new("/etc/passwd", Path::new("/etc/passwd"), "", None);
+        let inode = fs::metadata("/etc/passwd").expect("it is there").ino();
+        assert_eq!(magic.apply("%i").0, inode.to_string());
         assert!(magic.apply("%k").0.parse::<usize>().is_ok_and(|count| count > 0));
     }
 }

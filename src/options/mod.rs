@@ -3,16 +3,20 @@
 //! Who may call it: `main`; every other room reads the `Options` that `main` hands on.
 //! What it may import: `crate::error` alone.
 
+mod addresses;
 mod alarm;
 mod apply;
 mod argv;
 mod awaited;
 pub mod check;
+mod contents;
 mod declared;
 mod environment;
 mod expand;
 mod files;
+mod foreign;
 pub mod help;
+mod hint;
 mod http;
 mod include;
 mod ini;
@@ -28,8 +32,10 @@ pub mod python;
 mod recycling;
 mod routing;
 mod setting;
+mod suspicion;
 pub mod table;
 mod value;
+mod whole;
 mod xml;
 mod yaml;
 
@@ -49,6 +55,7 @@ pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
 use setting::World;
+pub use whole::Machine;
 
 /// The uWSGI release whose options and behaviour are meant: agents compare `version_info` with it.
 pub const UWSGI_VERSION: (i64, i64, i64) = (2, 0, 31);
@@ -67,11 +74,12 @@ pub const RELOADS: &str = "UWSGI_RELOADS";
 pub fn from_process(args: Vec<OsString>, env: &Environment) -> Result<Options, StartError> {
     let mut read = environment::settings(env, World::Open)?;
     argv::settings(args, &mut read)?;
-    let (settings, mut warnings) = expand::expand(read.settings, env, World::Open)?;
+    let expanded = expand::expand(read.settings, env, World::Open)?;
+    let settings = expanded.settings;
     let mut options = Options { config_dir: read.config_dir, settings, ..Options::default() };
-    warnings.append(&mut read.warnings);
-    options.warnings = warnings;
-    apply::apply(&mut options)?;
+    options.warnings = expanded.warnings;
+    options.warnings.append(&mut read.warnings);
+    apply::apply(&mut options, &expanded.asked)?;
     Ok(options)
 }
 
@@ -304,6 +312,7 @@ pub struct Options {
     /// What `--help` is asked for; empty for all.
     pub help: Option<String>,
     pub version: bool,
+    pub python_version: bool,
     /// Print what would be served and how, then end.
     pub doctor: bool,
     /// Print the configuration that was read, then go on (uWSGI: it goes on).
@@ -338,12 +347,6 @@ impl Options {
     /// A command at a moment; its failure ends a start.
     fn exec(&mut self, moment: Moment, command: &str) {
         self.hook(moment, Deed::Exec(command.trim().to_owned(), Failure::Ends));
-    }
-
-    /// The last setting of an option, whichever of its names was written; for messages.
-    pub fn written(&self, name: &str) -> Option<&Setting> {
-        let (_, opt) = table::find(name)?;
-        self.settings.iter().rev().find(|setting| opt.names.contains(&setting.name.as_str()))
     }
 }
 
@@ -472,6 +475,7 @@ impl Default for Options {
             signal_pidfile: None,
             help: None,
             version: false,
+            python_version: false,
             doctor: false,
             show_config: false,
             get: None,

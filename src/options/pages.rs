@@ -1,6 +1,7 @@
 //! Pages that are made from the table: docs/options.md, docs/compatibility.md, the man page and the
 //! completions of shells. `make docs` writes them; a test fails when one is stale.
 
+use super::foreign::FOREIGN;
 use super::help::{has_effect, push, rows, usage};
 use super::table::{Opt, Section, Status, TABLE, Takes};
 
@@ -84,13 +85,19 @@ fn kind(status: Status) -> Option<&'static str> {
     })
 }
 
+/// All rows, those of the unusual parts of uWSGI last.
+fn all() -> impl Iterator<Item = &'static Opt> {
+    TABLE.iter().chain(FOREIGN)
+}
+
 fn compatibility() -> String {
     let mut out = String::from(
         "# Compatibility with uWSGI\n\n\
          Made from `src/options/table.rs` by `make docs`; a test fails when it is stale.\n\n\
          uwring reads the command lines, configuration files and `UWSGI_*` variables of uWSGI 2.0\n\
-         unchanged. It knows every name that uWSGI 2.0.31 accepts. `uwring --check-config FILE`\n\
-         says by line what becomes of each setting.\n\n\
+         unchanged. It knows every name that uWSGI 2.0.31 accepts, also those of parts that a\n\
+         usual build of it leaves out (Perl, PHP, PyPy and the like).\n\
+         `uwring --check-config FILE` says by line what becomes of each setting.\n\n\
          | compared with uWSGI | names | means |\n|---|--:|---|\n",
     );
     for (word, meaning) in [
@@ -101,7 +108,7 @@ fn compatibility() -> String {
         ("refused", "it stops the start and says what to do instead"),
         ("own", "uWSGI has no such option"),
     ] {
-        let of_kind = TABLE.iter().filter(|opt| kind(opt.status) == Some(word));
+        let of_kind = all().filter(|opt| kind(opt.status) == Some(word));
         let count: usize = of_kind.map(|opt| opt.names.len()).sum();
         push(&mut out, format_args!("| {word} | {count} | {meaning} |\n"));
     }
@@ -111,7 +118,7 @@ fn compatibility() -> String {
         ("Left out with a warning", "absent"),
         ("Ignored without harm", "ignored"),
     ] {
-        let found: Vec<_> = TABLE.iter().filter(|opt| kind(opt.status) == Some(wanted)).collect();
+        let found: Vec<_> = all().filter(|opt| kind(opt.status) == Some(wanted)).collect();
         if found.is_empty() {
             continue;
         }

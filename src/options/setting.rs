@@ -5,9 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Environment;
 use super::declared::Declared;
 use super::logic::Block;
+use super::{Environment, Options, table};
 
 /// Where a setting was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,22 @@ pub struct Setting {
     /// `None` for a bare key or flag.
     pub value: Option<String>,
     pub origin: Origin,
+}
+
+impl Options {
+    /// Where an option was set and as what, for messages: `app.ini:3: uid`.
+    pub fn place(&self, name: &str) -> String {
+        match self.written(name) {
+            Some(Setting { name, origin, .. }) => format!("{origin}: {name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// The last setting of an option, whichever of its names was written; for messages.
+    pub fn written(&self, name: &str) -> Option<&Setting> {
+        let (_, opt) = table::find(name)?;
+        self.settings.iter().rev().find(|setting| opt.names.contains(&setting.name.as_str()))
+    }
 }
 
 /// What reading a configuration may touch.

@@ -14,6 +14,7 @@ use super::Options;
 use super::alarm::{self, Alarm};
 use super::awaited::{self, Thing};
 use super::files::{self, By, Compressed, Since};
+use super::foreign::FOREIGN;
 use super::life::{self, Cron, Daemon, Deed, Failure, Moment};
 use super::logging::{self, Encoder, Engine, Logger, Route};
 use super::recycling::Algorithm;
@@ -208,7 +209,8 @@ impl Section {
 /// The row of `name`, and the name as the table has it.
 pub(super) fn find(name: &str) -> Option<(&'static str, &'static Opt)> {
     static BY_NAME: OnceLock<HashMap<&'static str, &'static Opt>> = OnceLock::new();
-    let by_name = BY_NAME.get_or_init(|| names().collect());
+    let foreign = || FOREIGN.iter().flat_map(named);
+    let by_name = BY_NAME.get_or_init(|| names().chain(foreign()).collect());
     by_name.get_key_value(name).map(|(name, opt)| (*name, *opt))
 }
 
@@ -216,37 +218,13 @@ pub(super) fn find_short(letter: char) -> Option<&'static Opt> {
     TABLE.iter().find(|opt| opt.short == Some(letter))
 }
 
-/// All names with their rows.
+/// All names of a usual uWSGI and of uwring with their rows.
 pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static Opt)> {
-    TABLE.iter().flat_map(|opt| opt.names.iter().map(move |name| (*name, opt)))
+    TABLE.iter().flat_map(named)
 }
 
-/// The option that someone who wrote `name` is likely to have meant.
-pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    let allowed = (name.len() / 4).clamp(1, 2);
-    names()
-        .filter(|(known, _)| known.len().abs_diff(name.len()) <= allowed)
-        .filter(|(_, opt)| opt.status != Status::Hidden)
-        .map(|(known, _)| (distance(name, known), known))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, known)| known)
-}
-
-/// Levenshtein's distance, letters' case and the kind of dash aside.
-fn distance(left: &str, right: &str) -> usize {
-    let same = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.bytes().map(same).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, to) in right.bytes().map(same).enumerate() {
-            let change = diagonal + usize::from(from != to);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
+fn named(opt: &'static Opt) -> impl Iterator<Item = (&'static str, &'static Opt)> {
+    opt.names.iter().map(move |name| (*name, opt))
 }
 
 impl Options {
@@ -257,8 +235,8 @@ impl Options {
 
 /// From -20 to 19, as nice(1) takes it.
 fn nice(value: Value<'_>) -> Result<i32, Wrong> {
-    let number = value.text()?.trim().parse().ok();
-    number.filter(|nice| (-20..=19).contains(nice)).ok_or(Wrong::Expected("-20 to 19"))
+    let number = value.text()?.trim().parse::<i32>().map_err(|_| Wrong::Expected("-20 to 19"))?;
+    Ok(number.clamp(-20, 19)) // As the kernel takes it.
 }
 
 /// uWSGI users write `Connection: close` to have no keep-alive, and the other to have it.
@@ -296,9 +274,13 @@ fn algorithm(value: Value<'_>) -> Result<Algorithm, Wrong> {
         ("spare", Algorithm::Spare),
         ("spare2", Algorithm::Spare2),
         ("backlog", Algorithm::Backlog),
+        ("backlog2", Algorithm::Backlog),
         ("busyness", Algorithm::Busyness),
     ];
-    value.choice("spare, spare2, backlog or busyness", &words)
+    // uWSGI: any other name is the first one.
+    value.choice("", &words).map_err(|_| {
+        Wrong::Harmless("expected spare, spare2, backlog or busyness: spare it is".to_owned())
+    })
 }
 
 fn io(value: Value<'_>) -> Result<Io, Wrong> {
@@ -317,6 +299,14 @@ fn keepalive(value: Value<'_>) -> Result<u64, Wrong> {
         1 => Ok(Options::default().http_keepalive),
         seconds => Ok(seconds),
     }
+}
+
+const NO_VARIABLE: &str = "this names no variable: it is left out";
+
+/// uWSGI: what is no NAME=value sets nothing.
+fn variable(value: Value<'_>) -> Result<(String, String), Wrong> {
+    value.text()?;
+    value.pair().map_err(|_| Wrong::Harmless(NO_VARIABLE.to_owned()))
 }
 
 /// `file.py` or `file.py:callable`.
@@ -371,7 +361,7 @@ fn compressed(options: &mut Options, which: Compressed) -> Result<(), Wrong> {
 }
 
 /// What a row need not say.
-const ROW: Opt = Opt {
+pub(super) const ROW: Opt = Opt {
     names: &[],
     short: None,
     takes: Takes::Flag,
@@ -548,7 +538,10 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Octal,
         section: Section::Sockets,
         help: "Set this umask at start.",
-        set: |options, value| Ok(options.umask = Some(value.octal()?)),
+        set: |options, value| match value.octal() {
+            Ok(mask) => Ok(options.umask = Some(mask)),
+            Err(_) => Err(Wrong::Harmless("expected octal digits: the mask stays".to_owned())),
+        },
         ..ROW
     },
     Opt {
@@ -791,8 +784,14 @@ pub static TABLE: &[Opt] = &[
         names: &["http-manage-expect"],
         takes: Takes::MaybeText,
         section: Section::Sockets,
-        status: Status::Ignored("HTTP/1.1 is spoken in full without it."),
-        help: "Speak this part of HTTP/1.1.",
+        status: Status::Adapted("It is always on; limit-post is the limit of bodies."),
+        help: "Answer Expect: 100-continue.",
+        set: |_, value| match value.number("a number") {
+            Ok(bytes) if bytes > 1 => {
+                Err(Wrong::Harmless(format!("it limits no body here: write limit-post = {bytes}")))
+            }
+            _ => Ok(()),
+        },
         ..ROW
     },
     Opt {
@@ -964,7 +963,11 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Count,
         section: Section::Workers,
         help: "Run this many Python threads in each worker.",
-        set: |options, value| Ok(options.threads = value.at_least_one()?),
+        set: |options, value| match value.count()? {
+            // uWSGI: a worker without threads has the one that it is.
+            0 => Err(Wrong::Harmless("0 is no number of threads: there is 1".to_owned())),
+            count => Ok(options.threads = count),
+        },
         ..ROW
     },
     Opt {
@@ -1442,7 +1445,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Pair,
         section: Section::App,
         help: "Set this environment variable: NAME=value.",
-        set: |options, value| Ok(options.env.push(value.pair()?)),
+        set: |options, value| Ok(options.env.push(variable(value)?)),
         ..ROW
     },
     Opt {
@@ -1450,7 +1453,10 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Text,
         section: Section::App,
         help: "Take this variable out of the environment.",
-        set: |options, value| Ok(options.unenv.push(value.string()?)),
+        set: |options, value| match value.text()? {
+            name if name.contains('=') => Err(Wrong::Harmless(NO_VARIABLE.to_owned())),
+            name => Ok(options.unenv.push(name.to_owned())),
+        },
         ..ROW
     },
     Opt {
@@ -3040,7 +3046,7 @@ pub static TABLE: &[Opt] = &[
         section: Section::Logging,
         with_master: true,
         help: "Drop lines that match.",
-        set: |options, value| Ok(options.logs.drains.push(value.string()?)),
+        set: |options, value| Ok(options.logs.drains.push(value.regex()?)),
         ..ROW
     },
     Opt {
@@ -3049,7 +3055,7 @@ pub static TABLE: &[Opt] = &[
         section: Section::Logging,
         with_master: true,
         help: "Drop lines that match none of these.",
-        set: |options, value| Ok(options.logs.filters.push(value.string()?)),
+        set: |options, value| Ok(options.logs.filters.push(value.regex()?)),
         ..ROW
     },
     Opt {
@@ -4008,7 +4014,7 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["vhost", "vhost-host"],
         section: Section::Routing,
-        status: Status::Refused("Let nginx choose the app by its host."),
+        status: Status::Absent("Let nginx choose the app by its host; one app serves all."),
         help: "Choose apps by host.",
         ..ROW
     },
@@ -4498,7 +4504,6 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &[
             "plugin-list",
-            "python-version",
             "cheaper-algo-list",
             "router-list",
             "routers-list",
@@ -4537,6 +4542,13 @@ pub static TABLE: &[Opt] = &[
         section: Section::Configuration,
         help: "Print the version.",
         set: |options, value| Ok(options.version = value.flag()),
+        ..ROW
+    },
+    Opt {
+        names: &["python-version"],
+        section: Section::Configuration,
+        help: "Print the version of the Python that would serve.",
+        set: |options, value| Ok(options.python_version = value.flag()),
         ..ROW
     },
     Opt {
@@ -4617,13 +4629,5 @@ mod tests {
             .map(|opt| Section::ALL.iter().position(|section| *section == opt.section))
             .collect();
         assert!(places.is_sorted());
-    }
-
-    #[test]
-    fn a_slip_of_the_hand_finds_the_option_that_was_meant() {
-        assert_eq!(nearest("procesess"), Some("processes"));
-        assert_eq!(nearest("wsgi_file"), Some("wsgi-file"));
-        assert_eq!(nearest("Master"), Some("master"));
-        assert_eq!(nearest("project-root"), None);
     }
 }

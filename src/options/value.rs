@@ -1,15 +1,14 @@
 //! What a written value means: words, numbers, modes, addresses.
 //!
-//! uWSGI's leniency is kept where files in the wild lean on it; `suspicion` says so in one line.
+//! uWSGI's leniency is kept where files in the wild lean on it; the room `suspicion` says so.
 
 use std::path::PathBuf;
-
-use super::table::Takes;
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// `host` is a name or a number, an IPv6 one without brackets.
+    /// `host` is a name or a number, an IPv6 one without brackets; `172.*` is the machine's first
+    /// address that begins so.
     Tcp {
         host: String,
         port: u16,
@@ -84,6 +83,8 @@ pub(super) enum Wrong {
     Expected(&'static str),
     /// A sentence of its own.
     Because(String),
+    /// It is left out, as in uWSGI, and this sentence says so.
+    Harmless(String),
 }
 
 /// The value of one setting; nothing was written after a bare key.
@@ -92,10 +93,11 @@ pub(super) struct Value<'a> {
     pub(super) text: Option<&'a str>,
 }
 
-const FALSE_WORDS: [&str; 4] = ["false", "off", "no", "0"];
-const TRUE_WORDS: [&str; 4] = ["true", "on", "yes", "1"];
+const MODE: &str = "three octal digits, like 660";
+pub(super) const FALSE_WORDS: [&str; 4] = ["false", "off", "no", "0"];
+pub(super) const TRUE_WORDS: [&str; 4] = ["true", "on", "yes", "1"];
 
-fn is_one_of(text: &str, words: &[&str]) -> bool {
+pub(super) fn is_one_of(text: &str, words: &[&str]) -> bool {
     words.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
@@ -190,22 +192,25 @@ impl<'a> Value<'a> {
 
     /// Octal digits, as chmod and umask write them.
     pub(super) fn octal(self) -> Result<u32, Wrong> {
-        const EXPECTATION: &str = "three octal digits, like 660";
         let text = self.text()?.trim();
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         if !(1..=4).contains(&digits) {
-            return Err(Wrong::Expected(EXPECTATION));
+            return Err(Wrong::Expected(MODE));
         }
         match u32::from_str_radix(&text[..digits], 8) {
             Ok(mode) if mode <= 0o777 => Ok(mode),
-            _ => Err(Wrong::Expected(EXPECTATION)),
+            _ => Err(Wrong::Expected(MODE)),
         }
     }
 
     /// The mode of a unix socket. uWSGI: bare or `1` lets everyone read and write.
     pub(super) fn socket_mode(self) -> Result<u32, Wrong> {
         match self.text.map(str::trim) {
-            None | Some("" | "1" | "true") => Ok(0o666),
+            None | Some("1" | "true") => Ok(0o666),
+            // uWSGI: `66` would be the group's and the others' mode, and is an error.
+            Some(text) if text.bytes().take_while(u8::is_ascii_digit).count() < 3 => {
+                Err(Wrong::Expected(MODE))
+            }
             Some(_) => self.octal(),
         }
     }
@@ -235,42 +240,6 @@ impl<'a> Value<'a> {
     }
 }
 
-/// What looks unintended about a value that is accepted.
-pub(super) fn suspicion(takes: Takes, value: Value<'_>, in_file: bool) -> Option<String> {
-    let text = value.text?;
-    let comment = text.find(" ;").or_else(|| text.find(" #")).filter(|_| in_file);
-    if takes == Takes::Flag {
-        let known = is_one_of(text, &TRUE_WORDS) || is_one_of(text, &FALSE_WORDS);
-        let on = "which counts as true";
-        return match comment {
-            _ if known || text.is_empty() => None,
-            Some(_) => Some(format!("a comment needs a line of its own: found \"{text}\", {on}")),
-            None => Some(format!("expected true or false, found \"{text}\", {on}")),
-        };
-    }
-    if takes.is_number() && is_one_of(text, &TRUE_WORDS) && text != "1" {
-        return Some(format!("expected a number, found \"{text}\", which counts as 1"));
-    }
-    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match takes {
-        Takes::Text | Takes::AnyText | Takes::MaybeText | Takes::MaybeWord | Takes::Pair => None,
-        Takes::SocketMode | Takes::Octal if is_digits && text.len() == 4 => {
-            Some(format!("{text} is read as the mode {}", &text[1..]))
-        }
-        Takes::Address if is_digits => {
-            Some(format!("{text} is the name of a unix socket; a port is written :{text}"))
-        }
-        _ if let Some(at) = comment => Some(format!(
-            "a comment needs a line of its own: \"{}\" is part of the value",
-            &text[at + 1..]
-        )),
-        _ if takes.is_number() && !is_digits && !is_one_of(text, &FALSE_WORDS) => {
-            Some(format!("only the digits in front of \"{text}\" count"))
-        }
-        _ => None,
-    }
-}
-
 /// `host:port`, `:port` (all of IPv4), `[v6]:port`, a path, `@name` or `fd://N`.
 fn address(text: &str) -> Result<Address, Wrong> {
     const EXPECTATION: &str = "an address, like 127.0.0.1:8000, :8000 or /run/app.sock";
@@ -297,17 +266,21 @@ fn address(text: &str) -> Result<Address, Wrong> {
     };
     // uWSGI: what follows the digits is ignored; a comment after the address is common.
     let (port, rest) = port.split_at(port.bytes().take_while(u8::is_ascii_digit).count());
-    if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
+    if !rest.is_empty() && !rest.starts_with(|c: char| c.is_whitespace() || c == ',') {
         return Err(Wrong::Expected(EXPECTATION));
     }
-    let port = port.parse().map_err(|_| Wrong::Expected("a port from 0 to 65535"))?;
+    if port.contains(',') || rest.starts_with(',') || host.contains(',') {
+        return Err(Wrong::Expected("one address; each gets a setting of its own"));
+    }
+    // uWSGI: without a number the system chooses one.
+    let port = match port {
+        "" => 0,
+        digits => digits.parse().map_err(|_| Wrong::Expected("a port from 0 to 65535"))?,
+    };
     let host = match host.strip_prefix('[') {
         Some(inner) => inner.strip_suffix(']').ok_or(Wrong::Expected("[IPv6 address]:port"))?,
         None if host.contains(':') => {
             return Err(Wrong::Expected("an IPv6 address in brackets, like [::1]:8000"));
-        }
-        None if host.contains('*') && host != "*" => {
-            return Err(Wrong::Because("addresses with * are not supported".to_owned()));
         }
         None if host.is_empty() || host == "*" => "0.0.0.0",
         None => host,
@@ -328,17 +301,17 @@ mod tests {
         let tcp = |host: &str, port| Ok(Address::Tcp { host: host.to_owned(), port });
         assert_eq!(address("127.0.0.1:8000"), tcp("127.0.0.1", 8000));
         assert_eq!(address(":0"), tcp("0.0.0.0", 0));
+        assert_eq!(address("127.0.0.1:"), tcp("127.0.0.1", 0));
         assert_eq!(address("*:80"), tcp("0.0.0.0", 80));
         assert_eq!(address("localhost:80"), tcp("localhost", 80));
         assert_eq!(address("[::1]:80"), tcp("::1", 80));
+        assert_eq!(address("172.*:80"), tcp("172.*", 80));
         assert_eq!(address("127.0.0.1:8200  # x"), tcp("127.0.0.1", 8200));
         assert_eq!(address("/run/a.sock"), Ok(Address::Unix("/run/a.sock".into())));
         assert_eq!(address("@name"), Ok(Address::Abstract("name".to_owned())));
         assert_eq!(address("fd://3"), Ok(Address::Fd(3)));
         assert_eq!(value("8000").http_address(), tcp("0.0.0.0", 8000));
-        for text in
-            ["::1:80", "host:", "host:99999", "host:80x", "unix:/x", "=0", "172.*:1", "[::1:8"]
-        {
+        for text in ["::1:80", "a:1,b:2", "host:99999", "host:80x", "unix:/x", "=0", "[::1:8"] {
             assert!(address(text).is_err(), "{text}");
         }
     }
@@ -373,6 +346,9 @@ mod tests {
         assert_eq!(value("1").socket_mode(), Ok(0o666));
         assert_eq!(Value { text: None }.socket_mode(), Ok(0o666));
         assert_eq!(value("22").octal(), Ok(0o22));
+        for text in ["66", "", "6"] {
+            assert_eq!(value(text).socket_mode(), Err(Wrong::Expected(MODE)), "{text}");
+        }
         for text in ["688", "1777", "rw", "66666", ""] {
             assert!(value(text).octal().is_err(), "{text}");
         }

@@ -127,9 +127,15 @@ fn is_nothing(text: &str) -> bool {
     matches!(text, "" | "~" | "null")
 }
 
-/// A plain nothing is a bare flag, as in ini.
+/// A plain nothing is a bare flag, as in ini. One that is written is an empty value: a bare number
+/// would be 1.
 fn text(value: String, style: TScalarStyle) -> Option<String> {
-    (style != TScalarStyle::Plain || !is_nothing(&value)).then_some(value)
+    match value.as_str() {
+        _ if style != TScalarStyle::Plain => Some(value),
+        "" => None,
+        text if is_nothing(text) => Some(String::new()),
+        _ => Some(value),
+    }
 }
 
 /// `section:` at the margin, `key: value` below it, `- value` for one more of the last key.

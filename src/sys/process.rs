@@ -68,6 +68,17 @@ pub fn limit_files(count: u64) -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
 }
 
+/// Limits open files to what may be had without a privilege; returns it.
+///
+/// # Errors
+/// The kernel's.
+pub fn limit_files_at_most() -> io::Result<u64> {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    let limit = Rlimit { current: maximum, maximum };
+    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
 /// Whether the process has a handler for `signal`, as /proc tells.
 pub fn catches(pid: i32, signal: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -31,7 +31,7 @@ def prepare(paths):
 
 def load_file(path, name=None):
     """Loads a .py or .wsgi file as the module that uWSGI names after it, or as `name`."""
-    name = name or "uwsgi_file_" + "".join(c if c.isalnum() else "_" for c in path)
+    name = name or "uwsgi_file_" + path.removesuffix(".py").replace("/", "_").replace(".", "_")
     loader = importlib.machinery.SourceFileLoader(name, path)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     module = importlib.util.module_from_spec(spec)
