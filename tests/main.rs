@@ -16,6 +16,7 @@ mod collector;
 mod compatibility;
 mod corpus;
 mod daemons;
+mod deaths;
 mod denied;
 mod doctor;
 mod environ;

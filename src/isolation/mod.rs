@@ -11,7 +11,7 @@ mod verdict;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub use spawner::{Event, Spawner};
+pub use spawner::{Event, Spawner, WithoutApp};
 pub use verdict::Verdict;
 
 use crate::options::{Options, paste_file};

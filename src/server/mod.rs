@@ -5,6 +5,7 @@
 //! sys, python (to start interpreters; no object); no pyo3.
 
 mod affinity;
+mod backoff;
 mod cgroup;
 mod cheaper;
 mod control;

@@ -88,7 +88,7 @@ impl Workers {
             // The spawner has said why.
             _ => return Err(StartError::new("the app's process ended before it was ready")),
         }
-        let mut processes = Processes::new(spawner, plan.board.threads());
+        let mut processes = Processes::new(spawner, plan);
         for index in 0..first {
             processes.begin(plan, index);
         }

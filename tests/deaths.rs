@@ -1,0 +1,110 @@
+//! Starts that fail while something serves, and processes that die again and again.
+
+use crate::harness::{Mode, Server, eventually, for_each_process_mode, scratch};
+
+/// An app in a file that changes while it is served.
+struct Code {
+    directory: tempfile::TempDir,
+}
+
+impl Code {
+    fn new() -> Code {
+        let code = Code { directory: scratch() };
+        code.says("one");
+        code
+    }
+
+    fn path(&self) -> String {
+        self.directory.path().join("app.py").display().to_string()
+    }
+
+    fn write(&self, text: &str) {
+        // Two versions within a second must not share their bytecode.
+        let _ = std::fs::remove_dir_all(self.directory.path().join("__pycache__"));
+        std::fs::write(self.path(), text).unwrap();
+    }
+
+    fn says(&self, what: &str) {
+        self.begins("", what);
+    }
+
+    /// Code that runs at import, then the app.
+    fn begins(&self, first: &str, what: &str) {
+        self.write(&format!(
+            "{first}\ndef application(e, s):\n    s('200 OK', [])\n    return [b'{what}']\n"
+        ));
+    }
+
+    fn serve(&self, mode: Mode, more: &[&str]) -> Server {
+        let path = self.path();
+        let mut args = vec!["--http-socket", "127.0.0.1:0", "--wsgi-file", &path];
+        args.extend_from_slice(more);
+        Server::start(mode, &args)
+    }
+}
+
+fn times(server: &Server, part: &str) -> usize {
+    server.log.text().matches(part).count()
+}
+
+#[test]
+fn a_recycled_worker_stays_while_the_code_cannot_be_loaded() {
+    for_each_process_mode(|mode| {
+        let code = Code::new();
+        let limits = ["--max-requests", "5", "--min-worker-lifetime", "0", "--lazy-apps"];
+        let server = code.serve(mode, &limits);
+        code.write("raise RuntimeError('half written')\n");
+        let mut client = server.connect();
+        (0..10).for_each(|_| assert_eq!(client.get("/").text(), "one"));
+        server.log.line("RuntimeError: half written");
+        server.log.line("the successor of worker 1 (pid: ");
+        (0..10).for_each(|_| assert_eq!(client.get("/").text(), "one"));
+        assert_eq!(times(&server, "Seeya"), 0);
+        assert_eq!(times(&server, "trying respawn"), 0, "nobody is missing");
+    });
+}
+
+#[test]
+fn a_worker_that_dies_is_followed_by_one_that_has_the_app() {
+    for_each_process_mode(|mode| {
+        let code = Code::new();
+        let server = code.serve(mode, &["--processes", "2", "--lazy-apps"]);
+        code.write("raise RuntimeError('half written')\n");
+        let first = server.log.line("spawned uWSGI worker 1 (pid: ");
+        let pid = first.split("pid: ").nth(1).unwrap().split(',').next().unwrap();
+        uwring::sys::kill(pid.parse().unwrap(), libc::SIGKILL);
+        server.log.line("died, killed by signal 9 :( trying respawn");
+        server.log.line("died, exit code 22 :( trying respawn in ");
+        assert_eq!(server.get("/").text(), "one", "the other worker");
+        server.log.line("died, exit code 22 :( trying respawn in 4 s ...");
+        (0..20).for_each(|_| assert_eq!(server.get("/").text(), "one"));
+        code.says("two");
+        let ready = |text: &str| text.matches("WSGI app 0 (mountpoint='') ready").count() == 3;
+        server.log.find("a third load", |text| ready(text).then_some(()));
+        eventually("both serve", || server.get("/").text() == "two");
+    });
+}
+
+#[test]
+fn a_worker_that_dies_after_a_long_import_is_tried_less_and_less_often() {
+    let code = Code::new();
+    let server = code.serve(Mode::ANY, &["--lazy-apps", "--processes", "2"]);
+    code.begins("import os, time\ntime.sleep(2.2)\nos._exit(3)", "never");
+    let first = server.log.line("spawned uWSGI worker 2 (pid: ");
+    let pid = first.split("pid: ").nth(1).unwrap().split(',').next().unwrap();
+    uwring::sys::kill(pid.parse().unwrap(), libc::SIGKILL);
+    server.log.line("died, exit code 3 :( trying respawn in 4 s ...");
+    assert_eq!(server.get("/").text(), "one");
+}
+
+#[test]
+fn a_worker_that_ends_itself_is_told_of_with_its_request() {
+    for_each_process_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &[]);
+        assert_eq!(server.get("/kills_itself?exit").status, 502);
+        server.log.line("DAMN ! worker 1 (pid: ");
+        server.log.line("died, exit code 3 :( trying respawn ...");
+        server.log.line("it ran GET /kills_itself?exit on worker 1 core 0");
+        assert_eq!(server.get("/hello").text(), "hello");
+    });
+}
