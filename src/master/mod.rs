@@ -11,6 +11,7 @@
 mod children;
 mod cron;
 mod daemons;
+mod deaths;
 mod fifo;
 mod heard;
 mod hooks;
@@ -326,6 +327,8 @@ impl Master {
         for index in 0..self.children.len() {
             for news in self.children[index].take_news() {
                 match news {
+                    // It is being killed.
+                    News::Ready if self.children[index].is_given_up => {}
                     News::Ready => self.crown(index),
                     News::Alive => self.children[index].heard = Instant::now(),
                     News::Reload => self.reload(),
@@ -340,81 +343,8 @@ impl Master {
         }
     }
 
-    /// A server process asks for its successor, with nothing read again.
-    fn replace(&mut self, index: usize) {
-        let serves = self.children[index].phase == Phase::Serving;
-        let starts = self.children.iter().any(|child| child.phase == Phase::Starting);
-        if serves
-            && !starts
-            && self.ending.is_none()
-            && let Err(error) = self.spawn()
-        {
-            log::line(format_args!("no successor: {error}"));
-        }
-    }
-
-    /// A successor serves: the others retire.
-    fn crown(&mut self, index: usize) {
-        self.children[index].phase = Phase::Serving;
-        self.wait = SHORT_LIFE;
-        let now = Instant::now();
-        let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
-        for other in 0..self.children.len() {
-            if other == index {
-                continue;
-            }
-            let Ok(heir) = self.children[index].heir.try_clone() else { continue };
-            let child = &mut self.children[other];
-            child.leash.order(&Order::Retire(heir));
-            if child.phase != Phase::Retiring {
-                child.phase = Phase::Retiring;
-                child.kill_at = Some(now + mercy);
-            }
-        }
-        if self.ending.is_some() {
-            self.children[index].leash.order(&Order::Stop);
-        }
-        if self.has_served && std::mem::take(&mut self.is_renewed) {
-            self.daemons.renew(&self.made.options.daemons);
-        }
-        self.has_served = true;
-        self.celebrate();
-        self.daemon.ready();
-        self.notify.ready(&self.status());
-        if std::mem::take(&mut self.reload_again) {
-            self.reload();
-        }
-    }
-
     fn status(&self) -> String {
         format!("uwring serves, {} worker(s)", self.made.options.processes.max(1))
-    }
-
-    /// Looks after server processes that ended. The exit code, when the last one did at the end.
-    fn bury(&mut self) -> Result<Option<i32>, StartError> {
-        // All children of ours, and as PID 1 those that others left behind.
-        while let Some((pid, how)) = sys::reap() {
-            if let Some(log) = &mut self.made.log {
-                log.bury(pid);
-            }
-            let Some(index) = self.children.iter().position(|child| child.pid == pid) else {
-                if self.daemons.bury(pid, how) == Some(true) {
-                    self.stop(0);
-                }
-                self.crontab.bury(pid);
-                continue;
-            };
-            let child = self.children.remove(index);
-            child.disinherit();
-            if let Some(code) = self.mourn(&child, how)? {
-                return Ok(Some(code));
-            }
-        }
-        match &self.ending {
-            // Requests that run to their end may need them.
-            Some(ending) if self.children.is_empty() && self.daemons.end() => Ok(Some(ending.code)),
-            _ => Ok(None),
-        }
     }
 
     /// Starts and kills what is due.
@@ -424,6 +354,7 @@ impl Master {
             log.tend();
         }
         self.daemons.tend();
+        self.end_slow_start();
         if self.ending.is_none() {
             self.crontab.tick(&self.made.options.crons);
         }
