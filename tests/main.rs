@@ -41,6 +41,7 @@ mod logging;
 mod master;
 mod mounts;
 mod nginx;
+mod notify;
 mod options;
 mod own_send;
 mod paste;

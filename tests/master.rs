@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use crate::harness::process::Process;
@@ -200,7 +199,7 @@ fn a_server_process_that_cannot_start_is_tried_less_and_less_often() {
     let server = Server::start(Mode::ANY, &args);
     write(&code, "raise RuntimeError('broken')\n");
     uwring::sys::kill(server_process(&server), libc::SIGKILL);
-    server.log.line("killed by SIGKILL :( trying respawn in 2 s, since it lived");
+    server.log.line("killed by SIGKILL :( trying respawn in 2 s, since it served");
     server.log.line("exit code 22 :( trying respawn in 4 s");
     write(&code, "def application(e, s):\n    s('200 OK', [])\n    return [b'y']\n");
     assert_eq!(server.get("/").text(), "y");
@@ -364,39 +363,6 @@ fn daemonize2_shows_why_the_app_does_not_start() {
 }
 
 #[test]
-fn systemd_hears_of_start_reload_and_stop() {
-    let directory = scratch();
-    let path = directory.path().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
-    let hears = |part: &str| {
-        let mut text = Vec::new();
-        for _ in 0..100 {
-            let mut bytes = [0; 1024];
-            let count = manager.recv(&mut bytes).unwrap();
-            let message = String::from_utf8_lossy(&bytes[..count]).into_owned();
-            if message.contains(part) {
-                return;
-            }
-            text.push(message);
-        }
-        panic!("no {part} in {text:?}");
-    };
-    let mut command = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &app("hello")]);
-    command.args(["--master", "--isolation", "process", "--io", "epoll"]);
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
-    let mut server = Server::await_ready(command, Mode::ANY);
-    hears("READY=1");
-    hears("WATCHDOG=1");
-    server.signal(libc::SIGHUP);
-    hears("RELOADING=1\nMONOTONIC_USEC=");
-    hears("READY=1");
-    server.signal(libc::SIGTERM);
-    hears("STOPPING=1");
-    assert_eq!(server.stop(0), 0);
-}
-
-#[test]
 fn takes_the_sockets_that_systemd_opened() {
     for_each_mode(|mode| {
         let directory = scratch();
@@ -428,7 +394,12 @@ fn takes_the_sockets_that_systemd_opened() {
         server.signal(libc::SIGHUP);
         await_starts(&server, 2);
         for at in [address.as_str(), unix.to_str().unwrap()] {
-            assert_eq!(crate::harness::Client::connect(at).get("/hello").text(), "hello", "{at}");
+            let mut client = crate::harness::Client::connect(at);
+            assert_eq!(client.get("/hello").text(), "hello", "{at}");
+            for name in ["LISTEN_PID", "LISTEN_FDS"] {
+                // The app's children would take them for their own.
+                assert_eq!(client.get(&format!("/shows_os_environ?{name}")).text(), "unset");
+            }
         }
         assert_eq!(server.stop(libc::SIGTERM), 0);
         assert!(unix.exists(), "it is systemd's");

@@ -55,7 +55,7 @@ impl Master {
                     "the new server process (pid: {pid}) did not start ({}): the old one goes on",
                     describe(how)
                 ));
-                self.notify.ready(&self.status());
+                self.tell_ready();
                 if std::mem::take(&mut self.reload_again) {
                     self.reload();
                 }

@@ -2,7 +2,7 @@
 //! process running: restarts it, replaces it at a reload, ends it.
 //! What it does not: serve; it holds no Python and no ring, and has one thread.
 //! Who may call it: `main`, which hands it the server's functions.
-//! What it may import: options, listen, shared, stats, log, sys, error.
+//! What it may import: options, listen, notify, shared, stats, log, sys, error.
 //!
 //! A reload starts a successor beside the old server process. Both accept on the same sockets; once
 //! the successor serves, the old one hands it its connections, ends its requests and leaves. A
@@ -17,7 +17,6 @@ mod heard;
 mod hooks;
 mod identity;
 mod made;
-mod notify;
 mod origin;
 mod reload;
 mod touch;
@@ -32,7 +31,6 @@ use cron::Crontab;
 use daemons::Daemons;
 use fifo::Fifo;
 use made::Made;
-use notify::Notify;
 use origin::Origin;
 use touch::Touches;
 use upgrade::Binary;
@@ -42,6 +40,7 @@ pub use identity::{send_to_pidfile, settle};
 use crate::error::StartError;
 use crate::listen::{self, Listener};
 use crate::log;
+use crate::notify::Notify;
 use crate::options::{Environment, Isolation, Moment, Options};
 use crate::shared::link::{News, Order, Tie};
 use crate::stats::Stats;
@@ -92,6 +91,8 @@ pub fn run(
     let before = upgrade::resume(&mut env);
     let configured = options.sockets.len();
     let mut old = listen::activated(&mut options, &env)?;
+    // As sd_listen_fds(3) does it: they are no child's. `Origin` keeps them for the next binary.
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].into_iter().for_each(sys::unset_env);
     let origin = Origin::new(args, env, options.sockets[configured..].to_vec());
     if let Some(before) = before {
         return Master::resume(options, origin, role, before);
@@ -129,7 +130,6 @@ pub fn run(
     }
     wait::before_app(&made.options)?;
     let stats = Stats::bind(&made.options)?;
-    let notify = Notify::from_env(&origin.env);
     if !has_master {
         log::line(format_args!(
             "*** WARNING: you are running uWSGI without its master process manager ***"
@@ -138,6 +138,7 @@ pub fn run(
         let code = (role.serve)(&made.options, &made.listeners, stats, None);
         return code.map(|code| made.end(code));
     }
+    let notify = Notify::from_env(&origin.env);
     let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
     hooks::run(&master.made.options, Moment::MasterStart)?;
     hooks::run(&master.made.options, Moment::PreApp)?;
@@ -255,6 +256,7 @@ impl Master {
             fds.extend(child.fds());
         }
         let mut limit = Duration::from_secs(1);
+        limit = limit.min(self.notify.due_in().unwrap_or(limit));
         if let Some(at) = self.restart {
             limit = limit.min(at.saturating_duration_since(Instant::now()));
         }
@@ -343,8 +345,8 @@ impl Master {
         }
     }
 
-    fn status(&self) -> String {
-        format!("uwring serves, {} worker(s)", self.made.options.processes.max(1))
+    fn tell_ready(&mut self) {
+        self.notify.ready(self.made.options.processes);
     }
 
     /// Starts and kills what is due.
@@ -382,7 +384,7 @@ impl Master {
 
     /// Tells systemd that all is well, as long as it is.
     fn watchdog(&mut self) {
-        let limit = Duration::from_secs(10);
+        let limit = self.notify.patience();
         let is_well = |child: &Child| child.heard.elapsed() < limit;
         if self.children.iter().filter(|child| child.phase == Phase::Serving).all(is_well) {
             self.notify.alive();

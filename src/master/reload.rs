@@ -47,7 +47,7 @@ impl Master {
 
     /// A reload came to nothing.
     fn go_on(&mut self) {
-        self.notify.ready(&self.status());
+        self.tell_ready();
         // The one that was given up for it may have been the only one.
         if self.children.is_empty() && self.restart.is_none() {
             self.restart = Some(Instant::now() + self.wait);
@@ -178,7 +178,7 @@ impl Master {
         self.has_served = true;
         self.celebrate();
         self.daemon.ready();
-        self.notify.ready(&self.status());
+        self.tell_ready();
         if std::mem::take(&mut self.reload_again) {
             self.reload();
         }

@@ -310,6 +310,7 @@ impl Control {
 
     /// Finishes what runs, then lets the workers leave. A second signal ends at once.
     fn stop(&mut self) -> i32 {
+        self.ties.tell_stopping();
         self.tell(Message::Drain);
         self.await_shards();
         // From here on clients are refused at once, and a proxy takes its next server.

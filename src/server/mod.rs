@@ -2,7 +2,7 @@
 //! What it does not: it parses no options and touches no Python object.
 //! Who may call it: `main`.
 //! What it may import: shard, wsgi, isolation, handoff, options, files (rules), shared, stats, log,
-//! sys, python (to start interpreters; no object); no pyo3.
+//! notify, sys, python (to start interpreters; no object); no pyo3.
 
 mod affinity;
 mod backoff;
@@ -154,7 +154,7 @@ pub fn run(
         cheaper: Cheaper::new(options),
         idle: Idle::new(options, first),
         is_paused: false,
-        ties: Ties::new(tie),
+        ties: Ties::new(tie, options.processes),
         may_change,
     };
     if options.cheap.at_first && control.workers.processes().is_some() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use crate::log;
+use crate::notify::Notify;
 use crate::shard::Message;
 use crate::shared::link::{Legacy, News, Order, Tie};
 use crate::shared::shard;
@@ -18,6 +19,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// What ties this process to its master, its predecessors and its successors.
 pub struct Ties {
     tie: Option<Tie>,
+    /// Where there is no master, which tells the service manager else.
+    notify: Option<Notify>,
     /// Whether predecessors may still send.
     inherits: bool,
     /// The newest is the one that connections go to. None is closed before the end: shards know
@@ -29,10 +32,19 @@ pub struct Ties {
 }
 
 impl Ties {
-    pub fn new(tie: Option<Tie>) -> Ties {
+    /// Made when `workers` serve.
+    pub fn new(tie: Option<Tie>, workers: usize) -> Ties {
         let inherits = tie.is_some();
         let now = Instant::now();
-        Ties { tie, inherits, heirs: Vec::new(), since: now, told: now, buffer: Vec::new() }
+        let mut notify = match tie {
+            Some(_) => None,
+            None => Some(Notify::from_env(&std::env::vars_os().collect())),
+        };
+        if let Some(notify) = &mut notify {
+            notify.ready(workers);
+        }
+        let (heirs, buffer) = (Vec::new(), Vec::new());
+        Ties { tie, notify, inherits, heirs, since: now, told: now, buffer }
     }
 
     pub fn has_master(&self) -> bool {
@@ -67,8 +79,18 @@ impl Ties {
         }
     }
 
-    /// Tells the master now and then that all is well.
+    /// The end begins.
+    pub fn tell_stopping(&mut self) {
+        if let Some(notify) = &mut self.notify {
+            notify.stopping();
+        }
+    }
+
+    /// Tells the master now and then that all is well, or the service manager.
     pub fn tell_alive(&mut self) {
+        if let Some(notify) = &mut self.notify {
+            notify.alive();
+        }
         if self.told.elapsed() >= ALIVE_EVERY {
             self.told = Instant::now();
             self.tell(News::Alive);
