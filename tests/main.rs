@@ -48,6 +48,7 @@ mod paste;
 mod real_apps;
 mod recycling;
 mod regression;
+mod reloads;
 mod signals;
 mod static_answers;
 mod static_compatibility;

@@ -13,6 +13,7 @@ mod cron;
 mod daemons;
 mod deaths;
 mod fifo;
+mod fixed;
 mod heard;
 mod hooks;
 mod identity;

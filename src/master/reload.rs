@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::children::{Child, Phase};
-use super::touch::Touches;
-use super::{GRACE, Master, hooks, identity};
+use super::{GRACE, Master, fixed, hooks, identity};
 use crate::error::StartError;
 use crate::listen;
 use crate::log;
@@ -128,7 +127,8 @@ impl Master {
         if options.stats != self.made.options.stats {
             self.stats = Stats::bind(&options)?;
         }
-        self.touches = Touches::new(&options);
+        fixed::warn(&self.made.options, &options);
+        self.touches = self.touches.renewed(&options);
         self.made.options = options;
         self.is_renewed = true;
         Ok(())

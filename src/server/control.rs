@@ -318,7 +318,7 @@ impl Control {
         for socket in sockets.filter(|_| !self.ties.retires()) {
             sys::shut(*socket, sys::Half::Both);
         }
-        let deadline = Instant::now() + self.mercy;
+        let deadline = Instant::now() + self.ties.rest(self.mercy);
         while !self.shards.iter().all(|shard| shard.thread.is_finished()) {
             self.wait(20);
             self.bury();
@@ -334,6 +334,7 @@ impl Control {
             if Instant::now() >= deadline {
                 let seconds = self.mercy.as_secs();
                 log::line(format_args!("requests still run after {seconds} seconds: leaving"));
+                self.name_running();
                 return 0;
             }
         }

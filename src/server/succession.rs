@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::control::Control;
+use super::workers::Sitter;
+use crate::handoff::Described;
 use crate::log;
 use crate::notify::Notify;
 use crate::shard::Message;
@@ -15,6 +17,10 @@ use crate::sys;
 
 /// The master hears at least this often that the control thread runs.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Between the end of the mercy, when connections close that wait, and the end of this process:
+/// shorter than the master waits then.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What ties this process to its master, its predecessors and its successors.
 pub struct Ties {
@@ -77,6 +83,11 @@ impl Ties {
         if let Some(tie) = &self.tie {
             tie.tell(news);
         }
+    }
+
+    /// How long a stop waits for requests: `mercy`, or little more where it is over already.
+    pub fn rest(&self, mercy: Duration) -> Duration {
+        if self.retires_longer_than(mercy) { LAST_MOMENT.min(mercy) } else { mercy }
     }
 
     /// The end begins.
@@ -176,6 +187,21 @@ impl Control {
             given[index] += 1;
             self.shards[index].legacies.put(legacy);
             self.plan.handoff.ring(index);
+        }
+    }
+
+    /// Names the requests that the end of this process cuts.
+    pub(super) fn name_running(&self) {
+        let (handoff, threads) = (self.plan.handoff, self.plan.board.threads());
+        for Sitter { worker, incarnation, .. } in self.workers.sitters(&self.plan) {
+            for core in 0..threads {
+                let Some(running) = handoff.running(worker, incarnation, core) else { continue };
+                let Described { method, target, .. } = running.describe();
+                let (method, target) =
+                    (log::shown(method.as_bytes()), log::shown(target.as_bytes()));
+                let number = worker + 1;
+                log::line(format_args!("cut: {method} {target} on worker {number} core {core}"));
+            }
         }
     }
 
