@@ -10,6 +10,7 @@ use super::recycle::Recycler;
 use super::succession::Ties;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
+use crate::isolation;
 use crate::log;
 use crate::shard::Message;
 use crate::shared::link::{Legacy, News, Order};
@@ -195,13 +196,15 @@ impl Control {
     fn mind_refusals(&mut self) {
         if self.may_change && self.plan.board.late_refusals() > 0 && !self.ties.retires() {
             self.may_change = false;
+            let is_known = isolation::remember_refusals();
             if self.ties.has_master() {
                 log::line(format_args!("isolation: changing to processes"));
                 self.ties.tell(News::Isolate);
             } else {
+                let next = if is_known { "the next start takes them" } else { "it goes on" };
                 log::line(format_args!(
                     "isolation: with --master the server would change to processes now; without, \
-                     start it with --isolation process"
+                     {next}"
                 ));
             }
         }
