@@ -1,49 +1,9 @@
 //! Starts that fail while something serves, and processes that die again and again.
 
+use crate::harness::code::Code;
 use crate::harness::process::Process;
 use crate::harness::server::command;
-use crate::harness::{Mode, Server, eventually, for_each_mode, for_each_process_mode, scratch};
-
-/// An app in a file that changes while it is served.
-struct Code {
-    directory: tempfile::TempDir,
-}
-
-impl Code {
-    fn new() -> Code {
-        let code = Code { directory: scratch() };
-        code.says("one");
-        code
-    }
-
-    fn path(&self) -> String {
-        self.directory.path().join("app.py").display().to_string()
-    }
-
-    fn write(&self, text: &str) {
-        // Two versions within a second must not share their bytecode.
-        let _ = std::fs::remove_dir_all(self.directory.path().join("__pycache__"));
-        std::fs::write(self.path(), text).unwrap();
-    }
-
-    fn says(&self, what: &str) {
-        self.begins("", what);
-    }
-
-    /// Code that runs at import, then the app.
-    fn begins(&self, first: &str, what: &str) {
-        self.write(&format!(
-            "{first}\ndef application(e, s):\n    s('200 OK', [])\n    return [b'{what}']\n"
-        ));
-    }
-
-    fn serve(&self, mode: Mode, more: &[&str]) -> Server {
-        let path = self.path();
-        let mut args = vec!["--http-socket", "127.0.0.1:0", "--wsgi-file", &path];
-        args.extend_from_slice(more);
-        Server::start(mode, &args)
-    }
-}
+use crate::harness::{Mode, Server, eventually, for_each_mode, for_each_process_mode};
 
 fn times(server: &Server, part: &str) -> usize {
     server.log.text().matches(part).count()

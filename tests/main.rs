@@ -19,6 +19,7 @@ mod daemons;
 mod deaths;
 mod denied;
 mod doctor;
+mod endurance;
 mod environ;
 mod fifo;
 mod files;

@@ -245,12 +245,16 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     let directory = scratch();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let (touched, late, pipe) = (path("touch"), path("late"), path("pipe"));
+    let workers = path("workers");
     write(Path::new(&touched), "");
+    write(Path::new(&workers), "");
     let more = [
         "--touch-reload",
         &touched,
         "--touch-chain-reload",
         &late,
+        "--touch-workers-reload",
+        &workers,
         "--master-fifo",
         &pipe,
         "--python-path",
@@ -271,6 +275,8 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     server.log.line("master-fifo: unknown command 'z'");
     assert_eq!(server.get("/reloads").text(), "asked");
     await_starts(&server, 4);
+    write(Path::new(&workers), "now");
+    await_starts(&server, 5);
     write(Path::new(&pipe), "s");
     server.log.line("requests, 0 exceptions");
     let pid = server_process_soon(&server);
@@ -278,7 +284,7 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     await_gone(pid);
     server.log.line("goodbye to uwring.");
     let text = server.log.text();
-    assert_eq!(text.matches("uwring is ready:").count(), 4, "{text}");
+    assert_eq!(text.matches("uwring is ready:").count(), 5, "{text}");
 }
 
 /// The one child of the master, once its predecessors have left.
