@@ -46,7 +46,9 @@ impl Master {
 
     /// A reload came to nothing.
     fn go_on(&mut self) {
-        self.tell_ready();
+        if self.children.iter().any(|child| child.phase == Phase::Serving) {
+            self.tell_ready();
+        }
         // The one that was given up for it may have been the only one.
         if self.children.is_empty() && self.restart.is_none() {
             self.restart = Some(Instant::now() + self.wait);

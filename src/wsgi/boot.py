@@ -36,8 +36,8 @@ def speak_of_exits():
 
         if _interpreters.get_current()[0] == _interpreters.get_main()[0]:
             return
-    except ImportError:
-        return
+    except (ImportError, AttributeError, TypeError):
+        return  # Its functions are nobody's promise.
     leave = os._exit
 
     def _exit(status):
