@@ -40,6 +40,8 @@ pub mod log;
 #[cfg(feature = "server")]
 pub mod master;
 #[cfg(feature = "server")]
+pub mod notify;
+#[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
 pub mod shared;

@@ -28,7 +28,7 @@ fn a_forked_child_can_be_terminated() {
 #[test]
 fn a_forked_child_that_leaves_the_app_ends_and_its_parent_answers() {
     for_each_process_mode(|mode| {
-        let server = server(mode);
+        let server = Server::http(mode, "forks", &[]);
         let mut client = server.connect();
         assert_eq!(client.get("/leaves_forked(7)").text(), "7", "{mode}");
         server.log.line("atexit of the child");

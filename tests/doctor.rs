@@ -100,7 +100,7 @@ fn says_why_an_app_would_not_be_served() {
     assert_eq!(code, 0, "{text}");
     let (code, text) = doctor(&["--chdir", "/nowhere"], directory.path());
     assert_eq!(code, 1);
-    assert!(text.contains("uwring: chdir /nowhere: "), "{text}");
+    assert!(text.contains("uwring: argument 2: chdir: /nowhere: "), "{text}");
 }
 
 #[test]

@@ -219,6 +219,22 @@ fn what_waits_behind_a_thread_that_never_comes_back_goes_to_a_successor() {
 }
 
 #[test]
+fn a_late_request_may_go_on_while_few_wait() {
+    for_each_mode(|mode| {
+        let more = ["--harakiri", "1", "--harakiri-queue-threshold", "2"];
+        let server = Server::http(mode, "all_by_path", &more);
+        let mut late = server.connect();
+        late.send(stuck("spins", never()));
+        std::thread::sleep(std::time::Duration::from_millis(2000));
+        assert!(!server.log.text().contains("HARAKIRI") && !late.has_answer());
+        let mut waiting: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+        waiting.iter_mut().for_each(|c| c.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(late.response().status, 504);
+        assert!(waiting.iter_mut().all(|client| client.response().text() == "hello"));
+    });
+}
+
+#[test]
 fn counts_in_the_stats() {
     for_each_process_mode(|mode| {
         let more = ["--harakiri", "1", "--stats", "127.0.0.1:0", "--processes", "1"];

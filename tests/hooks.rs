@@ -25,7 +25,11 @@ fn hooks_run_in_their_order_and_around_the_app() {
         format!("pre-app=unlink:{old}"),
         "master-start=print:said by a hook".to_owned(),
         "pre-app=safeexec:exit 3".to_owned(),
+        format!("accepting=write:{made}/accepting yes"),
+        format!("accepting-once=write:{made}/accepting-once yes"),
+        format!("accepting1=write:{made}/accepting1 yes"),
         format!("accepting1-once=exec:touch {ready}"),
+        format!("post-app=write:{made}/post-app yes"),
     ] {
         let (moment, deed) = hook.split_once('=').unwrap();
         args.extend([format!("--hook-{moment}"), deed.to_owned()]);
@@ -33,6 +37,9 @@ fn hooks_run_in_their_order_and_around_the_app() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut server = Server::http(Mode::ANY, "hello", &args);
     eventually("the hook of accepting", || std::fs::exists(&ready).unwrap());
+    for name in ["accepting", "accepting-once", "accepting1", "post-app"] {
+        assert_eq!(std::fs::read_to_string(format!("{made}/{name}")).unwrap(), "yes", "{name}");
+    }
     let lines = || std::fs::read_to_string(&order).unwrap();
     let start = "asap\npre-jail\nin-jail\nas-root\nas-user\npre-app\n";
     eventually("the app is there", || lines() == format!("{start}post-app\n"));

@@ -177,3 +177,19 @@ fn a_master_can_keep_what_its_server_gives_up() {
         }
     });
 }
+
+#[test]
+fn further_groups_are_the_apps() {
+    if group(std::process::id()) != "0" {
+        return; // Only root can take groups.
+    }
+    for_each_mode(|mode| {
+        let groups = ["--gid", "7", "--add-gid", "12", "--add-gid", "daemon"];
+        let server = Server::http(mode, "evaluates", &groups);
+        let mut has: Vec<i64> =
+            serde_json::from_value(server.get("/?os.getgroups()").json()).unwrap();
+        has.sort_unstable();
+        has.retain(|&group| group != 7);
+        assert_eq!(has, [1, 12]);
+    });
+}

@@ -30,11 +30,12 @@ fn can_be_first() -> bool {
 }
 
 /// A server that is process 1 of a namespace, without `master`; and its number outside.
-fn first_process(mode: Mode, name: &str) -> (Server, u32) {
+fn first_process(mode: Mode, name: &str, more: &[&str]) -> (Server, u32) {
     let mut command = clean(Path::new("unshare"));
     command.args(["--fork", "--pid", "--mount-proc", "--kill-child"]);
     command.arg(env!("CARGO_BIN_EXE_uwring")).args(["--http-socket", "127.0.0.1:0"]);
     command.args(["--wsgi-file", &app(name), "--isolation", mode.isolation, "--io", mode.io]);
+    command.args(more);
     let server = Server::await_ready(command, mode);
     let first = children(server.pid());
     assert_eq!(first.len(), 1, "{first:?}");
@@ -47,7 +48,7 @@ fn process_1_stops_gracefully_and_reaps_orphans() {
         return;
     }
     for_each_mode(|mode| {
-        let (mut server, first) = first_process(mode, "evaluates");
+        let (mut server, first) = first_process(mode, "evaluates", &[]);
         let directory = scratch();
         let go = directory.path().join("go");
         assert_eq!(server.get("/?uwsgi.masterpid%28%29").text(), "1");
@@ -76,6 +77,30 @@ fn process_1_stops_gracefully_and_reaps_orphans() {
         assert_eq!(client.response().text(), "\"done\"");
         assert_eq!(server.stop(0), 0);
     });
+}
+
+#[test]
+fn a_pidfile_that_names_process_1_reloads_and_stops_it() {
+    if !can_be_first() {
+        return;
+    }
+    let directory = scratch();
+    let pidfile = directory.path().join("pid").display().to_string();
+    let (mut server, first) = first_process(Mode::ANY, "hello", &["--pidfile", &pidfile]);
+    assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), "1");
+    // As `docker exec` does it.
+    let inside = |option: &str| {
+        let mut enter = clean(Path::new("nsenter"));
+        enter.args(["--target", &first.to_string(), "--pid", "--mount"]);
+        let output = enter.arg(env!("CARGO_BIN_EXE_uwring")).args([option, &pidfile]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    inside("--reload");
+    server.log.line("a successor serves");
+    assert_eq!(server.get("/").text(), "hello");
+    inside("--stop");
+    assert_eq!(server.stop(0), 0);
 }
 
 #[test]

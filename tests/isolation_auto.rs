@@ -182,6 +182,34 @@ fn the_trial_has_the_master_that_the_app_will_have() {
     assert_eq!(server.get("/").text(), "hello");
 }
 
+/// A setting that no earlier start had: what one of them found out does not count.
+fn something_new() -> (tempfile::TempDir, String) {
+    let directory = scratch();
+    let setting = format!("NEW={}", directory.path().display());
+    (directory, setting)
+}
+
+#[test]
+fn a_refusal_met_while_serving_is_known_at_the_next_start() {
+    if !has_choice() {
+        return;
+    }
+    for master in [true, false] {
+        let (_directory, env) = something_new();
+        let more = [&["--env", &env][..], if master { &["--master"] } else { &[] }].concat();
+        let mut server = Server::http(AUTO, "imports", &more);
+        assert!(server.log.line("uwring is ready").contains("(interpreter)"));
+        server.get("/readline");
+        server.log.line(if master { "changing to processes" } else { "the next start takes them" });
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+        let server = Server::http(AUTO, "imports", &more);
+        let line = chosen(&server);
+        assert!(line.starts_with("readline refuses sub-interpreters: serving with"), "{line}");
+        server.log.line("(tried before)");
+        assert_eq!(server.get("/readline").text(), "readline");
+    }
+}
+
 #[test]
 fn a_refusal_met_while_serving_is_told_once() {
     if !has_choice() {
@@ -189,7 +217,8 @@ fn a_refusal_met_while_serving_is_told_once() {
     }
     for isolation in ["auto", "interpreter"] {
         let mode = Mode { isolation, ..AUTO };
-        let server = Server::http(mode, "imports", &["--processes", "3"]);
+        let (_directory, env) = something_new();
+        let server = Server::http(mode, "imports", &["--processes", "3", "--env", &env]);
         assert!(server.log.line("uwring is ready").contains("(interpreter)"));
         for _ in 0..12 {
             let text = server.get("/readline").text().to_owned();
@@ -205,7 +234,8 @@ fn a_refusal_met_while_serving_leads_to_processes() {
     if !has_choice() {
         return;
     }
-    let server = Server::http(AUTO, "imports", &["--master"]);
+    let (_directory, env) = something_new();
+    let server = Server::http(AUTO, "imports", &["--master", "--env", &env]);
     assert!(server.log.line("uwring is ready").contains("(interpreter)"));
     let mut kept = server.connect();
     assert_eq!(kept.get("/json").text(), "json");

@@ -2,15 +2,12 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use crate::harness::process::Process;
 use crate::harness::server::{clean, command};
 use crate::harness::traffic::Traffic;
-use crate::harness::{
-    Client, Mode, Server, app, eventually, for_each_mode, for_each_process_mode, full, scratch,
-};
+use crate::harness::{Mode, Server, app, eventually, for_each_mode, full, scratch};
 
 /// Waits until `count` server processes have said that they serve.
 fn await_starts(server: &Server, count: usize) {
@@ -60,40 +57,6 @@ fn a_reload_loses_no_request_and_closes_no_connection() {
         idle.assert_open();
         silent.assert_open();
         assert_eq!(server.stop(libc::SIGTERM), 0);
-    });
-}
-
-#[test]
-fn a_connection_moves_though_its_client_is_silent() {
-    for_each_mode(|mode| {
-        let server = Server::http(mode, "all_by_path", &["--master"]);
-        let mut idle = server.connect();
-        let pid = |client: &mut Client| client.get("/pid").text().parse::<i32>().unwrap();
-        let old = pid(&mut idle);
-        server.signal(libc::SIGHUP);
-        await_starts(&server, 2);
-        // It leaves when its last connection is another's.
-        await_gone(old);
-        assert_ne!(pid(&mut idle), old);
-    });
-}
-
-#[test]
-fn a_spawner_that_dies_costs_no_waiting_request_and_no_connection() {
-    for_each_process_mode(|mode| {
-        let server = Server::http(mode, "all_by_path", &["--master"]);
-        let mut idle = server.connect();
-        idle.assert_open();
-        let worker = server.worker_pid();
-        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
-        let spawner = rustix::process::Pid::from_raw(parent.trim().parse().unwrap()).unwrap();
-        rustix::process::kill_process(spawner, rustix::process::Signal::KILL).unwrap();
-        server.log.line("the spawner died, and the workers with it: a new server process");
-        assert_eq!(server.get("/hello").text(), "hello");
-        idle.assert_open();
-        server.log.line("a successor serves");
-        assert!(!server.log.text().contains("server process died"), "it was replaced");
     });
 }
 
@@ -238,7 +201,7 @@ fn a_server_process_that_cannot_start_is_tried_less_and_less_often() {
     let server = Server::start(Mode::ANY, &args);
     write(&code, "raise RuntimeError('broken')\n");
     uwring::sys::kill(server_process(&server), libc::SIGKILL);
-    server.log.line("killed by SIGKILL :( trying respawn in 2 s, since it lived");
+    server.log.line("killed by SIGKILL :( trying respawn in 2 s, since it served");
     server.log.line("exit code 22 :( trying respawn in 4 s");
     write(&code, "def application(e, s):\n    s('200 OK', [])\n    return [b'y']\n");
     assert_eq!(server.get("/").text(), "y");
@@ -284,12 +247,16 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     let directory = scratch();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let (touched, late, pipe) = (path("touch"), path("late"), path("pipe"));
+    let workers = path("workers");
     write(Path::new(&touched), "");
+    write(Path::new(&workers), "");
     let more = [
         "--touch-reload",
         &touched,
         "--touch-chain-reload",
         &late,
+        "--touch-workers-reload",
+        &workers,
         "--master-fifo",
         &pipe,
         "--python-path",
@@ -310,6 +277,8 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     server.log.line("master-fifo: unknown command 'z'");
     assert_eq!(server.get("/reloads").text(), "asked");
     await_starts(&server, 4);
+    write(Path::new(&workers), "now");
+    await_starts(&server, 5);
     write(Path::new(&pipe), "s");
     server.log.line("requests, 0 exceptions");
     let pid = server_process_soon(&server);
@@ -317,7 +286,7 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     await_gone(pid);
     server.log.line("goodbye to uwring.");
     let text = server.log.text();
-    assert_eq!(text.matches("uwring is ready:").count(), 4, "{text}");
+    assert_eq!(text.matches("uwring is ready:").count(), 5, "{text}");
 }
 
 /// The one child of the master, once its predecessors have left.
@@ -402,39 +371,6 @@ fn daemonize2_shows_why_the_app_does_not_start() {
 }
 
 #[test]
-fn systemd_hears_of_start_reload_and_stop() {
-    let directory = scratch();
-    let path = directory.path().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
-    let hears = |part: &str| {
-        let mut text = Vec::new();
-        for _ in 0..100 {
-            let mut bytes = [0; 1024];
-            let count = manager.recv(&mut bytes).unwrap();
-            let message = String::from_utf8_lossy(&bytes[..count]).into_owned();
-            if message.contains(part) {
-                return;
-            }
-            text.push(message);
-        }
-        panic!("no {part} in {text:?}");
-    };
-    let mut command = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &app("hello")]);
-    command.args(["--master", "--isolation", "process", "--io", "epoll"]);
-    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000");
-    let mut server = Server::await_ready(command, Mode::ANY);
-    hears("READY=1");
-    hears("WATCHDOG=1");
-    server.signal(libc::SIGHUP);
-    hears("RELOADING=1\nMONOTONIC_USEC=");
-    hears("READY=1");
-    server.signal(libc::SIGTERM);
-    hears("STOPPING=1");
-    assert_eq!(server.stop(0), 0);
-}
-
-#[test]
 fn takes_the_sockets_that_systemd_opened() {
     for_each_mode(|mode| {
         let directory = scratch();
@@ -466,7 +402,12 @@ fn takes_the_sockets_that_systemd_opened() {
         server.signal(libc::SIGHUP);
         await_starts(&server, 2);
         for at in [address.as_str(), unix.to_str().unwrap()] {
-            assert_eq!(crate::harness::Client::connect(at).get("/hello").text(), "hello", "{at}");
+            let mut client = crate::harness::Client::connect(at);
+            assert_eq!(client.get("/hello").text(), "hello", "{at}");
+            for name in ["LISTEN_PID", "LISTEN_FDS"] {
+                // The app's children would take them for their own.
+                assert_eq!(client.get(&format!("/shows_os_environ?{name}")).text(), "unset");
+            }
         }
         assert_eq!(server.stop(libc::SIGTERM), 0);
         assert!(unix.exists(), "it is systemd's");

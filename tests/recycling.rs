@@ -149,6 +149,35 @@ fn a_worker_that_grows_is_replaced() {
 }
 
 #[test]
+fn address_space_has_limits_too() {
+    for_each_process_mode(|mode| {
+        for (option, line) in [
+            ("--reload-on-as", "MiB of address space"),
+            ("--evil-reload-on-as", "*** EVIL RELOAD ON WORKER 1 ADDRESS SPACE: "),
+        ] {
+            let limits = [option, "1500", "--min-worker-lifetime", "0"];
+            let server = Server::http(mode, "all_by_path", &limits);
+            let pid = server.worker_pid();
+            assert!([200, 502].contains(&server.get("/grows?1500").status));
+            server.log.line(line);
+            eventually("a successor", || server.worker_pid() != pid);
+        }
+    });
+}
+
+#[test]
+fn the_delta_of_a_lifetime_spreads_the_workers() {
+    for_each_process_mode(|mode| {
+        let limits = ["--max-worker-lifetime", "1", "--min-worker-lifetime", "0"];
+        let delta = ["--max-worker-lifetime-delta", "1000000", "--processes", "2"];
+        let server = Server::http(mode, "all_by_path", &[&limits[..], &delta].concat());
+        let twice = |text: &str| text.matches("Respawned uWSGI worker 1").count() == 2;
+        server.log.find("a second life", |text| twice(text).then_some(()));
+        assert!(!server.log.text().contains("worker 2 lifetime reached"));
+    });
+}
+
+#[test]
 fn a_limit_of_address_space_is_the_apps_memory_error() {
     for_each_process_mode(|mode| {
         let server = Server::http(mode, "all_by_path", &["--limit-as", "400"]);

@@ -1,10 +1,14 @@
-"""Answers; /crash reads where nothing is mapped, /hang does not come back."""
+"""Answers; /crash reads where nothing is mapped, /hang does not come back. Notes what it begins."""
 
 import ctypes
+import os
 import time
+
+RAN = os.open(os.environ.get("RAN", "/dev/null"), os.O_WRONLY | os.O_APPEND)
 
 
 def application(environ, start_response):
+    os.write(RAN, b"%s\n" % environ["QUERY_STRING"].encode())
     path = environ["PATH_INFO"]
     if path == "/crash":
         ctypes.string_at(0)

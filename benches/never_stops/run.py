@@ -4,10 +4,13 @@
     python3 benches/never_stops/run.py --uwring build/uwring [--python 3.13] [--scale 1.0] [--out DIR]
 
 Clients ask all the time over TCP and a unix socket, on kept connections and on new ones, and through
-nginx with uwsgi_pass. Each row of the table is one scenario under one isolation: requests that were
-answered with 200, other answers, requests without an answer, kept connections that the server closed,
-and memory and descriptors of all processes near the beginning and at the end. --scale 0.1 does a tenth
-of everything.
+nginx with uwsgi_pass over TCP and a unix socket. Each row of the table is one scenario under one
+isolation: how often it happened, by the log; requests that were answered with 200, other answers,
+requests without an answer, kept connections that the server closed between two requests, and memory
+and descriptors of all processes near the beginning and at the end. Each request has a number, which the
+app notes when it begins: of the requests that were not answered with 200, "ran" are those that the app
+had, "waited" those that were accepted or queued and never reached it. --scale 0.1 does a tenth of
+everything.
 """
 
 import argparse
@@ -33,16 +36,18 @@ http {{
     access_log off; client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
     fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
     keepalive_requests 1000000;
-    server {{
-        listen unix:{dir}/nginx.sock;
+    {servers}
+}}
+"""
+NGINX_SERVER = """    server {{
+        listen unix:{dir}/nginx-{name}.sock;
         location / {{
-            uwsgi_pass unix:{dir}/uwsgi.sock; uwsgi_next_upstream off;
+            uwsgi_pass {to}; uwsgi_next_upstream off;
             uwsgi_param REQUEST_METHOD $request_method; uwsgi_param PATH_INFO $document_uri;
             uwsgi_param QUERY_STRING $query_string; uwsgi_param CONTENT_LENGTH $content_length;
             uwsgi_param SERVER_PROTOCOL $server_protocol; uwsgi_param REQUEST_URI $request_uri;
         }}
     }}
-}}
 """
 
 
@@ -52,8 +57,8 @@ class Client:
     def __init__(self, load, name, address, keep, pause):
         self.load, self.name, self.address, self.keep, self.pause = load, name, address, keep, pause
         connection = b"keep-alive" if keep else b"close"
-        self.request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: " + connection + b"\r\n\r\n"
-        self.socket, self.wakes = None, 0.0
+        self.request = b"GET /?%d HTTP/1.1\r\nHost: x\r\nConnection: " + connection + b"\r\n\r\n"
+        self.socket, self.wakes, self.number = None, 0.0, None
         self.open()
 
     def open(self):
@@ -66,6 +71,7 @@ class Client:
         try:
             self.socket.connect(self.address)
         except OSError as error:
+            self.number = None
             self.load.failed(self, "connect: %s" % error)
             self.wakes = time.monotonic() + 0.05
             self.socket = None
@@ -76,8 +82,9 @@ class Client:
 
     def send(self):
         self.buffer, self.wakes, self.since = b"", None, time.monotonic()
+        self.number = self.load.next_number()
         try:
-            self.socket.send(self.request)
+            self.socket.send(self.request % self.number)
         except OSError as error:
             self.broken("send: %s" % error)
 
@@ -112,6 +119,8 @@ class Client:
             return None
         status = int(head.split()[1])
         self.load.answers[status] += 1
+        if status != 200:
+            self.load.lost.append(self.number)
         if status == 200 and body != b"whole":
             self.load.failed(self, "wrong body %r" % body[:60])
         if b"connection: close" in fields:
@@ -130,13 +139,19 @@ class Load:
         self.selector = selectors.DefaultSelector()
         self.answers, self.closes = collections.Counter(), collections.Counter()
         self.failures = collections.Counter()
+        self.lost, self.numbers = [], 0
         self.longest = 0.0
         self.clients = []
         for name, address in addresses.items():
             for keep, pause in [(True, 0), (True, 0), (True, 0.2), (True, 0.5), (False, 0)]:
                 self.clients.append(Client(self, name, address, keep, pause))
 
+    def next_number(self):
+        self.numbers += 1
+        return self.numbers
+
     def failed(self, client, why):
+        self.lost.append(client.number)
         self.failures["%s %s: %s" % (client.name, "kept" if client.keep else "new", why)] += 1
 
     def run(self, until):
@@ -188,28 +203,38 @@ def usage(pid):
 class Server:
     def __init__(self, options, isolation, directory, more):
         self.log = directory / "log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        with socket.socket() as free, socket.socket() as other:
+            for each in (free, other):
+                each.bind(("127.0.0.1", 0))
+            self.port, uwsgi_port = free.getsockname()[1], other.getsockname()[1]
         unix = directory / "http.sock"
         self.addresses = {
-            "tcp": ("127.0.0.1", self.port), "unix": str(unix), "nginx": str(directory / "nginx.sock"),
+            "tcp": ("127.0.0.1", self.port), "unix": str(unix),
+            "nginx, tcp": str(directory / "nginx-tcp.sock"),
+            "nginx, unix": str(directory / "nginx-unix.sock"),
         }
+        self.ran = directory / "ran"
+        self.ran.touch(0o666)
         command = [options.uwring, "--http-socket", "127.0.0.1:%d" % self.port, "--http-socket",
                    str(unix), "--socket", str(directory / "uwsgi.sock"), "--chmod-socket=666",
+                   "--socket", "127.0.0.1:%d" % uwsgi_port, "--env", "RAN=%s" % self.ran,
                    "--wsgi-file", str(HERE / "app.py"), "--master", "--processes", "2",
                    "--isolation", isolation, "--disable-logging", "--reload-mercy", "20", *more]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         self.await_starts(1)
         os.chmod(directory, 0o755)
-        (directory / "nginx.conf").write_text(NGINX.format(dir=directory))
+        fronts = {"tcp": "127.0.0.1:%d" % uwsgi_port, "unix": "unix:%s/uwsgi.sock" % directory}
+        servers = "".join(NGINX_SERVER.format(dir=directory, name=name, to=to)
+                          for name, to in fronts.items())
+        (directory / "nginx.conf").write_text(NGINX.format(dir=directory, servers=servers))
         self.nginx = subprocess.Popen(
             [shutil.which("nginx") or "/usr/sbin/nginx", "-c", str(directory / "nginx.conf")],
             stderr=subprocess.DEVNULL)
-        while not (directory / "nginx.sock").exists():
-            time.sleep(0.05)
-        os.chmod(directory / "nginx.sock", 0o666)
+        for name in fronts:
+            while not (directory / ("nginx-%s.sock" % name)).exists():
+                time.sleep(0.05)
+            os.chmod(directory / ("nginx-%s.sock" % name), 0o666)
 
     def text(self):
         return self.log.read_text(errors="replace")
@@ -272,11 +297,21 @@ def server_crashes(server, load, count):
     for number in range(count):
         load.run_for(2.2)  # A process that lived shorter died of starting.
         starts = server.starts()
-        os.kill(server.served_by()[-1], signal.SIGKILL)
+        pid = server.served_by()[-1]
+
+        def is_dead():
+            # The first may be taken for a stack's end and answered with the default action, which
+            # awaits the next.
+            if pid in server.served_by():
+                os.kill(pid, signal.SIGSEGV)
+                return False
+            return True
+
+        load.run(is_dead)
         load.run(lambda: server.starts() > starts)
         if number == min(4, count - 1):
             early = usage(server.process.pid)
-    return count, early
+    return server.text().count("died, killed by SIGSEGV"), early
 
 
 def worker_crashes(server, load, count):
@@ -289,7 +324,9 @@ def worker_crashes(server, load, count):
         lost.append(server.ask("/crash"))
         load.run_for(0.3)
     load.run_for(2.5)
-    return count, early
+    # Of a worker that is an interpreter the server process dies.
+    text = server.text()
+    return text.count("killed by signal 11") + text.count("killed by SIGSEGV"), early
 
 
 def recycling(server, load, count):
@@ -316,13 +353,13 @@ def harakiri(server, load, count):
         client.close()
         if number == min(4, count - 1):
             early = usage(server.process.pid)
-    return server.text().count("HARAKIRI") and count, early
+    return server.text().count("*** HARAKIRI ON WORKER"), early
 
 
 SCENARIOS = {
     "reloads": (reloads, 100, []),
-    "the server process killed": (server_crashes, 20, []),
-    "a worker crashes": (worker_crashes, 20, []),
+    "SEGV of the server process": (server_crashes, 20, []),
+    "SEGV of a worker": (worker_crashes, 20, []),
     "recycled after 200 requests": (recycling, 100_000, ["--max-requests", "200", "--min-worker-lifetime", "0"]),
     "harakiri": (harakiri, 50, ["--harakiri", "1"]),
 }
@@ -354,10 +391,15 @@ def main():
                 load.close()
                 log = server.text()
                 code = server.stop()
+                ran = set(map(int, server.ran.read_text().split()))
+                if len(ran) < load.answers[200]:
+                    sys.exit("the app's notes are not whole: %d" % len(ran))
+                in_it = sum(number in ran for number in load.lost)
                 row = {
                     "isolation": isolation, "scenario": name, "times": happened,
                     "seconds": round(seconds), "answered": load.answers.pop(200, 0),
                     "other answers": dict(load.answers) or "", "no answer": sum(load.failures.values()),
+                    "ran": in_it, "waited": len(load.lost) - in_it,
                     "closed": sum(load.closes.values()), "longest wait s": round(load.longest, 2),
                     "MiB": "%s -> %s" % (early[0] if early else "-", late[0]),
                     "descriptors": "%s -> %s" % (early[1] if early else "-", late[1]), "exit": code,

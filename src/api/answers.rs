@@ -108,12 +108,18 @@ pub(super) struct RequestId;
 impl Function for RequestId {
     type On = Api;
     const NAME: &'static CStr = c"request_id";
-    const DOC: &'static CStr = c"requests that this worker has served";
+    const DOC: &'static CStr = c"requests that this worker has served, without those that run";
 
     fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
+        let board = this.board;
         let count = match this.worker.get() {
             0 => 0,
-            number => this.board.worker(number - 1).get(worker::REQUESTS),
+            number => {
+                let is_running =
+                    |core: &usize| board.core(number - 1, *core).get(core::IN_REQUEST) > 0;
+                let running = (0..board.threads()).filter(is_running).count() as u64;
+                board.worker(number - 1).get(worker::REQUESTS).saturating_sub(running)
+            }
         };
         Ok(py.int(count as i64))
     }

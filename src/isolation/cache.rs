@@ -157,6 +157,19 @@ fn is_ours(found: &Metadata) -> bool {
 
 /// The verdict kept under `key`, if nothing that it rests on changed.
 pub fn recall(folder: &Path, key: &str) -> Option<Verdict> {
+    entry(folder, key).map(|entry| entry.verdict)
+}
+
+/// Puts another verdict in the place of the one under `key`, resting on the same.
+///
+/// # Errors
+/// Why it is not kept.
+pub fn overrule(folder: &Path, key: &str, verdict: Verdict) -> Result<(), String> {
+    let entry = entry(folder, key).ok_or("the app has changed since it was tried")?;
+    write_entry(folder, &Entry { verdict, ..entry })
+}
+
+fn entry(folder: &Path, key: &str) -> Option<Entry> {
     let mut options = File::options();
     let file = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = file.open(folder.join(format!("{key}.json"))).ok()?;
@@ -170,7 +183,7 @@ pub fn recall(folder: &Path, key: &str) -> Option<Verdict> {
     let is_same = entry.key == key
         && entry.files.iter().all(|(path, was)| stamp(Path::new(path)) == *was)
         && entry.folders.iter().all(|(folder, was)| listing(folder) == *was);
-    is_same.then_some(entry.verdict)
+    is_same.then_some(entry)
 }
 
 /// Keeps a verdict of a trial that began at `began`.
@@ -199,10 +212,14 @@ pub fn keep(
     }
     let folders = sources.folders.iter().map(|path| (path.clone(), listing(path))).collect();
     let entry = Entry { key: key.to_owned(), verdict: verdict.clone(), files, folders };
-    let text = serde_json::to_vec(&entry).map_err(|error| error.to_string())?;
-    write_whole(folder, key, &text).map_err(|error| format!("{}: {error}", folder.display()))?;
+    write_entry(folder, &entry)?;
     prune(folder);
     Ok(())
+}
+
+fn write_entry(folder: &Path, entry: &Entry) -> Result<(), String> {
+    let text = serde_json::to_vec(entry).map_err(|error| error.to_string())?;
+    write_whole(folder, &entry.key, &text).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// Another server that starts at the same time sees the old file or the new one.
@@ -295,6 +312,19 @@ mod tests {
         std::fs::create_dir(world.app("__pycache__")).expect("made");
         assert_eq!(world.recall(), Some(Verdict::Capable));
         assert_eq!(recall(&world.cache(), "another"), None);
+    }
+
+    #[test]
+    fn a_verdict_is_overruled_only_while_nothing_changed() {
+        let world = world();
+        world.keep();
+        let refused = Verdict::Refused { refused: vec!["readline".into()] };
+        let overrule = || overrule(&world.cache(), "k", refused.clone());
+        overrule().expect("kept");
+        assert_eq!(world.recall(), Some(refused.clone()));
+        std::fs::write(world.app("app.py"), "12").expect("written");
+        assert_eq!(overrule(), Err("the app has changed since it was tried".to_owned()));
+        assert_eq!(world.recall(), None, "it is tried again");
     }
 
     #[test]

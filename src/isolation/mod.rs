@@ -9,11 +9,13 @@ mod spawner;
 mod verdict;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-pub use spawner::{Event, Spawner};
+pub use spawner::{Event, Spawner, WithoutApp};
 pub use verdict::Verdict;
 
+use crate::log;
 use crate::options::{Options, paste_file};
 use crate::python::{self, Config, Runtime};
 use crate::sys;
@@ -61,6 +63,23 @@ pub struct Found {
     pub kept: Result<PathBuf, String>,
 }
 
+/// Where the verdict is kept that this process serves by, once it has one that is.
+static KEPT: OnceLock<(PathBuf, String)> = OnceLock::new();
+
+/// Keeps for the next start that modules refused while the app was served, which the trial could
+/// not see. Returns whether it will be known.
+pub fn remember_refusals() -> bool {
+    let Some((folder, key)) = KEPT.get() else { return false };
+    let refused = crate::wsgi::refusals();
+    match cache::overrule(folder, key, Verdict::Refused { refused }) {
+        Ok(()) => true,
+        Err(error) => {
+            log::line(format_args!("isolation: the next start tries the app again: {error}"));
+            false
+        }
+    }
+}
+
 /// Finds out whether the app can have interpreters. Only while this process has one thread, after
 /// chdir, environment and user are what they will be.
 pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Memory) -> Found {
@@ -84,6 +103,7 @@ pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Mem
     if let (Memory::Use, Ok(folder)) = (memory, &folder)
         && let Some(verdict) = cache::recall(folder, &key)
     {
+        let _ = KEPT.set((folder.clone(), key));
         return Found { verdict, is_remembered: true, kept: Ok(folder.clone()) };
     }
     let began = SystemTime::now();
@@ -95,6 +115,9 @@ pub fn decide(options: &Options, embedding: &Embedding, plan: &Plan, memory: Mem
         (true, Err(error)) => Err(error),
         (false, _) => Err("it may be otherwise next time".into()),
     };
+    if let Ok(folder) = &kept {
+        let _ = KEPT.set((folder.clone(), key));
+    }
     Found { verdict, is_remembered: false, kept }
 }
 

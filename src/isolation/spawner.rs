@@ -21,6 +21,15 @@ pub struct Spawner {
     pub pid: i32,
 }
 
+/// What a worker does that finds its app cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutApp {
+    /// uWSGI: it serves, and answers 500 to everything.
+    Serves,
+    /// It ends, with uWSGI's code for it: the app was served before, or still is.
+    Leaves,
+}
+
 /// What the spawner tells.
 #[derive(Debug)]
 pub enum Event {
@@ -53,6 +62,11 @@ const SPAWNED: u32 = 3;
 const EXITED: u32 = 4;
 const KILLED: u32 = 5;
 const NOT_SPAWNED: u32 = 6;
+/// As SPAWNED from the server, for a worker that leaves without an app.
+const WITH_APP: u32 = 7;
+
+/// uWSGI: a worker whose app failed.
+const FAILED_APP: i32 = 22;
 
 /// One packet: what, and two numbers.
 type Packet = [u32; 3];
@@ -127,8 +141,18 @@ impl Spawner {
     ///
     /// # Errors
     /// The kernel's: the spawner is gone.
-    pub fn spawn(&self, worker: usize, incarnation: u32) -> io::Result<()> {
-        sys::send_with_fd(self.socket.as_fd(), &encode([SPAWNED, worker as u32, incarnation]), None)
+    pub fn spawn(
+        &self,
+        worker: usize,
+        incarnation: u32,
+        without_app: WithoutApp,
+    ) -> io::Result<()> {
+        let what = match without_app {
+            WithoutApp::Serves => SPAWNED,
+            WithoutApp::Leaves => WITH_APP,
+        };
+        let packet = encode([what, worker as u32, incarnation]);
+        sys::send_with_fd(self.socket.as_fd(), &packet, None)
     }
 
     /// Waits for the next event.
@@ -192,8 +216,8 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: OwnedFd) -> ! {
         }
         let mut bytes = [0; 12];
         let request = sys::receive_with_fd(socket.as_fd(), &mut bytes).ok();
-        let Some([SPAWNED, index, incarnation]) = request.and_then(|(n, _)| decode(&bytes[..n]))
-        else {
+        let packet = request.and_then(|(n, _)| decode(&bytes[..n]));
+        let Some([what @ (SPAWNED | WITH_APP), index, incarnation]) = packet else {
             sys::exit_now(0); // The server is gone; workers follow by PDEATHSIG.
         };
         let own = std::process::id() as i32;
@@ -203,7 +227,9 @@ fn live(embedding: &Embedding, plan: &Plan, lazy: bool, socket: OwnedFd) -> ! {
                 drop(watches);
                 // A child of the app that lived on would keep the server from seeing our end.
                 drop(socket);
-                work(&runtime, plan, index as usize, incarnation, loaded)
+                let without_app =
+                    if what == WITH_APP { WithoutApp::Leaves } else { WithoutApp::Serves };
+                work(&runtime, plan, index as usize, incarnation, loaded, without_app)
             }
             Ok(Forked::Parent { child }) => {
                 match announce(socket.as_fd(), index, child) {
@@ -263,6 +289,7 @@ fn work(
     index: usize,
     incarnation: u32,
     loaded: Option<Loaded>,
+    without_app: WithoutApp,
 ) -> ! {
     sys::title::become_role(&format!("worker {}", index + 1));
     plan.handoff.region.keep_from_children();
@@ -275,6 +302,9 @@ fn work(
     }
     let loaded: &'static Loaded =
         Box::leak(Box::new(loaded.unwrap_or_else(|| load(runtime, plan, index + 1))));
+    if without_app == WithoutApp::Leaves && !loaded.is_whole(plan) {
+        sys::exit_now(FAILED_APP);
+    }
     plan.board
         .worker(index)
         .set(worker::INTERPRETER, runtime.main().interpreter().address() as u64);

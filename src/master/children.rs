@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::shared::link::{Leash, News, Tie};
 use crate::sys;
@@ -27,6 +27,10 @@ pub struct Child {
     /// When it told last that it runs.
     pub heard: Instant,
     pub kill_at: Option<Instant>,
+    /// When it began to serve.
+    pub crowned: Option<Instant>,
+    /// It took too long to start and is killed: another one starts in its place.
+    pub is_given_up: bool,
     is_open: bool,
 }
 
@@ -62,7 +66,23 @@ impl Child {
 
     fn new(pid: i32, leash: Leash, heir: OwnedFd, phase: Phase) -> Child {
         let now = Instant::now();
-        Child { pid, leash, heir, phase, since: now, heard: now, kill_at: None, is_open: true }
+        Child {
+            pid,
+            leash,
+            heir,
+            phase,
+            since: now,
+            heard: now,
+            kill_at: None,
+            crowned: (phase != Phase::Starting).then_some(now),
+            is_given_up: false,
+            is_open: true,
+        }
+    }
+
+    /// For how long it has served.
+    pub fn served(&self) -> Duration {
+        self.crowned.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
     pub fn heir_fd(&self) -> RawFd {

@@ -61,6 +61,16 @@ impl Master {
             b'l' => self.change_log(log::Change::Reopen),
             b'L' => self.change_log(log::Change::Rotate),
             b'\n' | b'\r' | b' ' => {}
+            b'0'..=b'9' | b'B' | b'E' | b'S' => {
+                let why = match command {
+                    b'B' => "asks the Emperor for help: there is none here",
+                    b'E' => "has the Emperor look for vassals: there is none here",
+                    b'S' => "stops and resumes subscriptions: there are none here",
+                    _ => "chooses one of several pipes: here all are heard at any time",
+                };
+                let letter = char::from(command);
+                log::line(format_args!("master-fifo: '{letter}' does nothing; in uWSGI it {why}"));
+            }
             other => log::line(format_args!(
                 "master-fifo: unknown command '{}' (r reload, q stop, Q stop at once, s status, \
                  p pause and resume, + and - a worker more or less, C none until a request comes, \

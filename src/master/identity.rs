@@ -127,7 +127,8 @@ fn show_from(path: &Path, begin: u64) {
 pub fn send_to_pidfile(path: &Path, signal: i32) -> Result<(), StartError> {
     let failed = |what: String| StartError::new(format!("{}: {what}", shown(path)));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let pid = text.trim().parse::<i32>().ok().filter(|&pid| pid > 1);
+    // 1 in a container: the server is the first process there.
+    let pid = text.trim().parse::<i32>().ok().filter(|&pid| pid > 0);
     let pid = pid.ok_or_else(|| failed("there is no process number in this file".into()))?;
     // Held open, the number cannot become another process's between the look and the signal.
     let _held = sys::pidfd_open(pid)
@@ -381,7 +382,7 @@ impl Pidfiles {
 fn leave_to_others(options: &Options, name: &str, path: &Path) -> Result<(), StartError> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let before = text.trim().parse::<i32>().ok();
-    let before = before.filter(|&pid| pid > 1 && pid as u32 != std::process::id());
+    let before = before.filter(|&pid| pid > 0 && pid as u32 != std::process::id());
     let Some(pid) = before.filter(|&pid| is_server(&program(pid))) else { return Ok(()) };
     let shown = shown(path);
     let why = format_args!("{shown}: the server {pid} that it names still runs");

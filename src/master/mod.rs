@@ -2,7 +2,7 @@
 //! process running: restarts it, replaces it at a reload, ends it.
 //! What it does not: serve; it holds no Python and no ring, and has one thread.
 //! Who may call it: `main`, which hands it the server's functions.
-//! What it may import: options, listen, shared, stats, log, sys, error.
+//! What it may import: options, listen, notify, shared, stats, log, sys, error.
 //!
 //! A reload starts a successor beside the old server process. Both accept on the same sockets; once
 //! the successor serves, the old one hands it its connections, ends its requests and leaves. A
@@ -11,12 +11,13 @@
 mod children;
 mod cron;
 mod daemons;
+mod deaths;
 mod fifo;
+mod fixed;
 mod heard;
 mod hooks;
 mod identity;
 mod made;
-mod notify;
 mod origin;
 mod reload;
 mod touch;
@@ -31,7 +32,6 @@ use cron::Crontab;
 use daemons::Daemons;
 use fifo::Fifo;
 use made::Made;
-use notify::Notify;
 use origin::Origin;
 use touch::Touches;
 use upgrade::Binary;
@@ -41,6 +41,7 @@ pub use identity::{send_to_pidfile, settle};
 use crate::error::StartError;
 use crate::listen::{self, Listener};
 use crate::log;
+use crate::notify::Notify;
 use crate::options::{Environment, Isolation, Moment, Options};
 use crate::shared::link::{News, Order, Tie};
 use crate::stats::Stats;
@@ -91,6 +92,8 @@ pub fn run(
     let before = upgrade::resume(&mut env);
     let configured = options.sockets.len();
     let mut old = listen::activated(&mut options, &env)?;
+    // As sd_listen_fds(3) does it: they are no child's. `Origin` keeps them for the next binary.
+    ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].into_iter().for_each(sys::unset_env);
     let origin = Origin::new(args, env, options.sockets[configured..].to_vec());
     if let Some(before) = before {
         return Master::resume(options, origin, role, before);
@@ -128,7 +131,6 @@ pub fn run(
     }
     wait::before_app(&made.options)?;
     let stats = Stats::bind(&made.options)?;
-    let notify = Notify::from_env(&origin.env);
     if !has_master {
         log::line(format_args!(
             "*** WARNING: you are running uWSGI without its master process manager ***"
@@ -137,6 +139,7 @@ pub fn run(
         let code = (role.serve)(&made.options, &made.listeners, stats, None);
         return code.map(|code| made.end(code));
     }
+    let notify = Notify::from_env(&origin.env);
     let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
     hooks::run(&master.made.options, Moment::MasterStart)?;
     hooks::run(&master.made.options, Moment::PreApp)?;
@@ -254,6 +257,7 @@ impl Master {
             fds.extend(child.fds());
         }
         let mut limit = Duration::from_secs(1);
+        limit = limit.min(self.notify.due_in().unwrap_or(limit));
         if let Some(at) = self.restart {
             limit = limit.min(at.saturating_duration_since(Instant::now()));
         }
@@ -326,6 +330,8 @@ impl Master {
         for index in 0..self.children.len() {
             for news in self.children[index].take_news() {
                 match news {
+                    // It is being killed.
+                    News::Ready if self.children[index].is_given_up => {}
                     News::Ready => self.crown(index),
                     News::Alive => self.children[index].heard = Instant::now(),
                     News::Reload => self.reload(),
@@ -340,81 +346,8 @@ impl Master {
         }
     }
 
-    /// A server process asks for its successor, with nothing read again.
-    fn replace(&mut self, index: usize) {
-        let serves = self.children[index].phase == Phase::Serving;
-        let starts = self.children.iter().any(|child| child.phase == Phase::Starting);
-        if serves
-            && !starts
-            && self.ending.is_none()
-            && let Err(error) = self.spawn()
-        {
-            log::line(format_args!("no successor: {error}"));
-        }
-    }
-
-    /// A successor serves: the others retire.
-    fn crown(&mut self, index: usize) {
-        self.children[index].phase = Phase::Serving;
-        self.wait = SHORT_LIFE;
-        let now = Instant::now();
-        let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
-        for other in 0..self.children.len() {
-            if other == index {
-                continue;
-            }
-            let Ok(heir) = self.children[index].heir.try_clone() else { continue };
-            let child = &mut self.children[other];
-            child.leash.order(&Order::Retire(heir));
-            if child.phase != Phase::Retiring {
-                child.phase = Phase::Retiring;
-                child.kill_at = Some(now + mercy);
-            }
-        }
-        if self.ending.is_some() {
-            self.children[index].leash.order(&Order::Stop);
-        }
-        if self.has_served && std::mem::take(&mut self.is_renewed) {
-            self.daemons.renew(&self.made.options.daemons);
-        }
-        self.has_served = true;
-        self.celebrate();
-        self.daemon.ready();
-        self.notify.ready(&self.status());
-        if std::mem::take(&mut self.reload_again) {
-            self.reload();
-        }
-    }
-
-    fn status(&self) -> String {
-        format!("uwring serves, {} worker(s)", self.made.options.processes.max(1))
-    }
-
-    /// Looks after server processes that ended. The exit code, when the last one did at the end.
-    fn bury(&mut self) -> Result<Option<i32>, StartError> {
-        // All children of ours, and as PID 1 those that others left behind.
-        while let Some((pid, how)) = sys::reap() {
-            if let Some(log) = &mut self.made.log {
-                log.bury(pid);
-            }
-            let Some(index) = self.children.iter().position(|child| child.pid == pid) else {
-                if self.daemons.bury(pid, how) == Some(true) {
-                    self.stop(0);
-                }
-                self.crontab.bury(pid);
-                continue;
-            };
-            let child = self.children.remove(index);
-            child.disinherit();
-            if let Some(code) = self.mourn(&child, how)? {
-                return Ok(Some(code));
-            }
-        }
-        match &self.ending {
-            // Requests that run to their end may need them.
-            Some(ending) if self.children.is_empty() && self.daemons.end() => Ok(Some(ending.code)),
-            _ => Ok(None),
-        }
+    fn tell_ready(&mut self) {
+        self.notify.ready(self.made.options.processes);
     }
 
     /// Starts and kills what is due.
@@ -424,6 +357,7 @@ impl Master {
             log.tend();
         }
         self.daemons.tend();
+        self.end_slow_start();
         if self.ending.is_none() {
             self.crontab.tick(&self.made.options.crons);
         }
@@ -451,7 +385,7 @@ impl Master {
 
     /// Tells systemd that all is well, as long as it is.
     fn watchdog(&mut self) {
-        let limit = Duration::from_secs(10);
+        let limit = self.notify.patience();
         let is_well = |child: &Child| child.heard.elapsed() < limit;
         if self.children.iter().filter(|child| child.phase == Phase::Serving).all(is_well) {
             self.notify.alive();

@@ -1,17 +1,19 @@
-//! What changes a running server: a reload, a successor that was asked for, a death.
+//! What changes a running server: a reload, a successor that was asked for.
 
 use std::time::{Duration, Instant};
 
 use super::children::{Child, Phase};
-use super::touch::Touches;
-use super::{Master, SHORT_LIFE, WAIT_MAX, hooks, identity};
+use super::{GRACE, Master, fixed, hooks, identity};
 use crate::error::StartError;
 use crate::listen;
 use crate::log;
 use crate::options::{Moment, Options};
+use crate::shared::link::Order;
 use crate::stats::Stats;
 use crate::sys;
-use crate::sys::signals;
+
+/// A reload lets a start that is under way go on until it is as old.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Master {
     /// Starts a successor with the configuration as it is now.
@@ -23,8 +25,7 @@ impl Master {
             log::line(format_args!("exit-on-reload: stopping instead"));
             return self.stop(0);
         }
-        if self.children.iter().any(|child| child.phase == Phase::Starting) {
-            self.reload_again = true;
+        if self.reload_later() {
             return;
         }
         self.notify.reloading();
@@ -35,12 +36,58 @@ impl Master {
         if let Err(error) = self.renew() {
             log::line(format_args!("uwring: {error}"));
             log::line(format_args!("reload: nothing was changed, the old server goes on"));
-            self.notify.ready(&self.status());
-            return;
+            return self.go_on();
         }
         if let Err(error) = self.spawn() {
             log::line(format_args!("reload: {error}: the old server goes on"));
-            self.notify.ready(&self.status());
+            self.go_on();
+        }
+    }
+
+    /// A reload came to nothing.
+    fn go_on(&mut self) {
+        if self.children.iter().any(|child| child.phase == Phase::Serving) {
+            self.tell_ready();
+        }
+        // The one that was given up for it may have been the only one.
+        if self.children.is_empty() && self.restart.is_none() {
+            self.restart = Some(Instant::now() + self.wait);
+        }
+    }
+
+    /// Whether a reload has to wait for the end of the start that is under way.
+    fn reload_later(&mut self) -> bool {
+        let Some(child) = self.children.iter().find(|child| child.phase == Phase::Starting) else {
+            return false;
+        };
+        log::line(format_args!(
+            "reload: a server process (pid: {}) is still starting, since {} s",
+            child.pid,
+            child.since.elapsed().as_secs()
+        ));
+        self.reload_again = true;
+        self.end_slow_start();
+        true
+    }
+
+    /// Ends a start that a reload waits for, if it takes long: it may never end by itself, and the
+    /// code that it loads is what the reload replaces.
+    pub(super) fn end_slow_start(&mut self) {
+        let is_slow = |child: &&mut Child| {
+            child.phase == Phase::Starting
+                && !child.is_given_up
+                && child.since.elapsed() >= PATIENCE
+        };
+        if self.reload_again
+            && let Some(child) = self.children.iter_mut().find(is_slow)
+        {
+            log::line(format_args!(
+                "reload: the server process that is starting (pid: {}) is killed, and another one \
+                 starts",
+                child.pid
+            ));
+            child.is_given_up = true;
+            sys::kill(child.pid, libc::SIGKILL);
         }
     }
 
@@ -82,83 +129,60 @@ impl Master {
         if options.stats != self.made.options.stats {
             self.stats = Stats::bind(&options)?;
         }
-        self.touches = Touches::new(&options);
+        fixed::warn(&self.made.options, &options);
+        self.touches = self.touches.renewed(&options);
         self.made.options = options;
         self.is_renewed = true;
         Ok(())
     }
 
-    /// A server process ended. The exit code of the master, if this is its end too.
-    pub(super) fn mourn(
-        &mut self,
-        child: &Child,
-        how: sys::Ended,
-    ) -> Result<Option<i32>, StartError> {
-        if self.ending.is_some() || child.phase == Phase::Retiring {
-            return Ok(None);
+    /// A server process asks for its successor, with nothing read again.
+    pub(super) fn replace(&mut self, index: usize) {
+        if self.children[index].phase != Phase::Serving || self.ending.is_some() {
+            return;
         }
-        let pid = child.pid;
-        let serves = self.children.iter().any(|child| child.phase == Phase::Serving);
-        if child.phase == Phase::Starting {
-            if serves {
+        if let Some(child) = self.children.iter().find(|child| child.phase == Phase::Starting) {
+            let (pid, seconds) = (child.pid, child.since.elapsed().as_secs());
+            if seconds >= PATIENCE.as_secs() {
                 log::line(format_args!(
-                    "the new server process (pid: {pid}) did not start ({}): the old one goes on",
-                    describe(how)
+                    "the new server process (pid: {pid}) is still starting, since {seconds} s"
                 ));
-                self.notify.ready(&self.status());
-                if std::mem::take(&mut self.reload_again) {
-                    self.reload();
-                }
-                return Ok(None);
             }
-            if !self.has_served {
-                // It has said why; uWSGI's exit codes are its own.
-                return Ok(Some(match how {
-                    sys::Ended::Exited(code) => code,
-                    sys::Ended::Killed(signal) => {
-                        log::line(format_args!(
-                            "the server process (pid: {pid}) died while it started ({})",
-                            signals::name(signal)
-                        ));
-                        1
-                    }
-                }));
-            }
+        } else if let Err(error) = self.spawn() {
+            log::line(format_args!("no successor: {error}"));
         }
-        let starts = self.children.iter().any(|child| child.phase == Phase::Starting);
-        if serves || starts {
-            return Ok(None); // A successor is there, or on its way.
-        }
-        let lived = child.since.elapsed();
-        let wait = if lived < SHORT_LIFE || child.phase == Phase::Starting {
-            let wait = self.wait;
-            self.wait = (self.wait * 2).min(WAIT_MAX);
-            wait
-        } else {
-            self.wait = SHORT_LIFE;
-            Duration::ZERO
-        };
-        let when = match wait.as_secs() {
-            0 => "now".to_owned(),
-            seconds => format!("in {seconds} s, since it lived {:.1} s", lived.as_secs_f32()),
-        };
-        let how_text = describe(how);
-        let text = format!(
-            "DAMN ! server process (pid: {pid}) died, {how_text} :( trying respawn {when} ..."
-        );
-        if how.is_crash() {
-            log::crash(&text);
-        } else {
-            log::line(format_args!("{text}"));
-        }
-        self.restart = Some(Instant::now() + wait);
-        Ok(None)
     }
-}
 
-fn describe(how: sys::Ended) -> String {
-    match how {
-        sys::Ended::Exited(code) => format!("exit code {code}"),
-        sys::Ended::Killed(signal) => format!("killed by {}", signals::name(signal)),
+    /// A successor serves: the others retire.
+    pub(super) fn crown(&mut self, index: usize) {
+        let now = Instant::now();
+        self.children[index].phase = Phase::Serving;
+        self.children[index].crowned = Some(now);
+        let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
+        for other in 0..self.children.len() {
+            if other == index {
+                continue;
+            }
+            let Ok(heir) = self.children[index].heir.try_clone() else { continue };
+            let child = &mut self.children[other];
+            child.leash.order(&Order::Retire(heir));
+            if child.phase != Phase::Retiring {
+                child.phase = Phase::Retiring;
+                child.kill_at = Some(now + mercy);
+            }
+        }
+        if self.ending.is_some() {
+            self.children[index].leash.order(&Order::Stop);
+        }
+        if self.has_served && std::mem::take(&mut self.is_renewed) {
+            self.daemons.renew(&self.made.options.daemons);
+        }
+        self.has_served = true;
+        self.celebrate();
+        self.daemon.ready();
+        self.tell_ready();
+        if std::mem::take(&mut self.reload_again) {
+            self.reload();
+        }
     }
 }

@@ -44,6 +44,26 @@ impl Touches {
         Touches { files: files.collect(), deeds, logs, looked: Instant::now() }
     }
 
+    /// Those of another configuration. What a deed or a log waits for may have been touched since
+    /// the last look; a reload is under way already.
+    pub fn renewed(&self, options: &Options) -> Touches {
+        let mut new = Touches::new(options);
+        for (path, deed, seen) in &mut new.deeds {
+            let is_same = |old: &&(PathBuf, Deed, Option<Seen>)| (&old.0, &old.1) == (path, deed);
+            if let Some((_, _, before)) = self.deeds.iter().find(is_same) {
+                *seen = *before;
+            }
+        }
+        for (path, change, seen) in &mut new.logs {
+            let is_same =
+                |old: &&(PathBuf, log::Change, Option<Seen>)| (&old.0, &old.1) == (path, change);
+            if let Some((_, _, before)) = self.logs.iter().find(is_same) {
+                *seen = *before;
+            }
+        }
+        new
+    }
+
     /// What log files are to undergo because of a file that was touched. To be asked before
     /// `touched`, which looks once a second.
     pub fn log_changes(&mut self) -> Vec<log::Change> {

@@ -14,12 +14,12 @@ use std::process::Command;
 use serde::{Deserialize, Serialize};
 
 use super::children::{Child, Phase};
-use super::notify::Notify;
 use super::origin::Origin;
 use super::{Made, Master, Role, hooks, identity};
 use crate::error::StartError;
 use crate::listen::{self, Kept, Listener};
 use crate::log;
+use crate::notify::Notify;
 use crate::options::{Environment, Moment, Options, python};
 use crate::stats::Stats;
 use crate::sys;

@@ -10,6 +10,7 @@ use super::recycle::Recycler;
 use super::succession::Ties;
 use super::watchdog::Watchdog;
 use super::workers::Workers;
+use crate::isolation;
 use crate::log;
 use crate::shard::Message;
 use crate::shared::link::{Legacy, News, Order};
@@ -198,13 +199,15 @@ impl Control {
     fn mind_refusals(&mut self) {
         if self.may_change && self.plan.board.late_refusals() > 0 && !self.ties.retires() {
             self.may_change = false;
+            let is_known = isolation::remember_refusals();
             if self.ties.has_master() {
                 log::line(format_args!("isolation: changing to processes"));
                 self.ties.tell(News::Isolate);
             } else {
+                let next = if is_known { "the next start takes them" } else { "it goes on" };
                 log::line(format_args!(
                     "isolation: with --master the server would change to processes now; without, \
-                     start it with --isolation process"
+                     {next}"
                 ));
             }
         }
@@ -344,6 +347,7 @@ impl Control {
 
     /// Finishes what runs, then lets the workers leave. A second signal ends at once.
     fn stop(&mut self) -> i32 {
+        self.ties.tell_stopping();
         self.tell(Message::Drain);
         self.await_shards();
         // From here on clients are refused at once, and a proxy takes its next server.
@@ -351,7 +355,7 @@ impl Control {
         for socket in sockets.filter(|_| !self.ties.retires()) {
             sys::shut(*socket, sys::Half::Both);
         }
-        let deadline = Instant::now() + self.mercy;
+        let deadline = Instant::now() + self.ties.rest(self.mercy);
         while !self.shards.iter().all(|shard| shard.thread.is_finished()) {
             self.wait(20);
             self.bury();
@@ -367,6 +371,7 @@ impl Control {
             if Instant::now() >= deadline {
                 let seconds = self.mercy.as_secs();
                 log::line(format_args!("requests still run after {seconds} seconds: leaving"));
+                self.name_running();
                 return 0;
             }
         }

@@ -2,9 +2,10 @@
 //! What it does not: it parses no options and touches no Python object.
 //! Who may call it: `main`.
 //! What it may import: shard, wsgi, isolation, handoff, options, files (rules), shared, stats, log,
-//! sys, python (to start interpreters; no object); no pyo3.
+//! notify, sys, python (to start interpreters; no object); no pyo3.
 
 mod affinity;
+mod backoff;
 mod cgroup;
 mod cheaper;
 mod control;
@@ -101,8 +102,8 @@ pub fn run(
         let heard = Signals::listen(&control::heard(tied.is_some()));
         heard.map_err(|e| StartError::new(format!("signals: {e}")))
     };
-    // Without a master a signal ends the start where it is: nothing is served yet, and whoever loads
-    // the app hears nothing.
+    // Without a master a signal ends the start where it is: nothing is served yet, and whoever
+    // loads the app hears nothing.
     let signals = tied.map(|_| listen()).transpose()?;
     let workers = match spawner {
         Some(spawner) => {
@@ -159,7 +160,7 @@ pub fn run(
         cheaper: Cheaper::new(options),
         idle: Idle::new(options, first),
         is_paused: false,
-        ties: Ties::new(tie),
+        ties: Ties::new(tie, options.processes),
         may_change,
         lost_since: None,
     };

@@ -5,9 +5,11 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::backoff::{Backoff, WAIT_MIN};
 use super::workers::Sitter;
 use crate::error::StartError;
-use crate::isolation::{Event, Spawner};
+use crate::handoff::{Described, Handoff};
+use crate::isolation::{Event, Spawner, WithoutApp};
 use crate::log;
 use crate::shared::{Owner, core, worker};
 use crate::sys::{self, Ended};
@@ -16,12 +18,14 @@ use crate::wsgi::Plan;
 /// Worker processes.
 pub struct Processes {
     spawner: Spawner,
-    /// Of each worker, for the log.
+    handoff: &'static Handoff,
+    /// Of each worker.
     threads: usize,
     living: Vec<Living>,
     next_incarnation: u32,
-    /// Respawns that wait for their time: a worker that dies at once must not make us spin.
+    /// Respawns that wait for their time.
     due: Vec<(Instant, usize)>,
+    backoff: Backoff,
     ended: Vec<(i32, Ended)>,
     /// Requests that a worker had served when it died last.
     served: Vec<(usize, u64)>,
@@ -64,24 +68,28 @@ pub struct Death {
     pub pid: i32,
     pub incarnation: u32,
     pub how: Option<Ended>,
+    /// Requests that it ran, by their cores.
+    ran: Vec<(usize, Described)>,
     lived: Duration,
     leaving: Option<Leaving>,
 }
 
-/// A process that died before it served a request and before this time died of starting: its
-/// successor waits as long, so that a broken start does not spin.
+/// A process that was never ready died of starting; so did one that died before it served a request
+/// and before this time.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 /// A cheaped worker is not killed for a request that it took in the last moment; harakiri is.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Processes {
-    pub(super) fn new(spawner: Spawner, threads: usize) -> Processes {
+    pub(super) fn new(spawner: Spawner, plan: &Plan) -> Processes {
         Processes {
             spawner,
-            threads,
+            handoff: plan.handoff,
+            threads: plan.board.threads(),
             living: Vec::new(),
             next_incarnation: 1,
             due: Vec::new(),
+            backoff: Backoff::default(),
             ended: Vec::new(),
             served: Vec::new(),
         }
@@ -158,7 +166,15 @@ impl Processes {
         }
         self.next_incarnation = next_of(incarnation);
         plan.handoff.reset_worker(worker, incarnation);
-        if self.spawner.spawn(worker, incarnation).is_err() {
+        // A server that has an app does not come to answer 500, for code that changed meanwhile.
+        let has_app = |w| plan.board.worker(w).get(worker::HAS_APP) == 1;
+        let without_app = match birth {
+            Birth::Successor | Birth::Wanted if (0..plan.board.workers()).any(has_app) => {
+                WithoutApp::Leaves
+            }
+            _ => WithoutApp::Serves,
+        };
+        if self.spawner.spawn(worker, incarnation, without_app).is_err() {
             self.spawner.pid = 0;
             return None;
         }
@@ -255,7 +271,7 @@ impl Processes {
                 Event::Spawned { worker, pid, watch } => self.meet(worker, pid, watch),
                 Event::NotSpawned { worker } => {
                     self.living.retain(|living| living.worker != worker || living.pid != 0);
-                    self.due.push((Instant::now() + SHORT_LIFE, worker));
+                    self.due.push((Instant::now() + WAIT_MIN, worker));
                 }
                 Event::Ended { pid, how } => self.ended.push((pid, how)),
                 Event::Gone | Event::Failed => self.spawner.pid = 0,
@@ -322,7 +338,11 @@ impl Processes {
         let at = self.ended.iter().position(|(pid, _)| *pid == living.pid);
         let how = at.map(|at| self.ended.swap_remove(at).1);
         let Living { worker, pid, incarnation, since, leaving, .. } = living;
-        Death { worker, pid, incarnation, how, lived: since.elapsed(), leaving }
+        // Before the shards take them back.
+        let running =
+            |core| Some((core, self.handoff.running(worker, incarnation, core)?.describe()));
+        let ran = (0..self.threads).filter_map(running).collect();
+        Death { worker, pid, incarnation, how, ran, lived: since.elapsed(), leaving }
     }
 
     /// Draws the conclusions of a death, after the shards have taken its requests back.
@@ -337,7 +357,8 @@ impl Processes {
             ));
         }
         let row = plan.board.worker(worker);
-        if row.get(worker::READY) == u64::from(death.incarnation) {
+        let was_ready = row.get(worker::READY) == u64::from(death.incarnation);
+        if was_ready {
             row.set(worker::READY, 0);
             let cores = (0..plan.board.threads()).map(|core| plan.board.core(worker, core));
             cores.for_each(|row| row.set(core::IN_REQUEST, 0));
@@ -351,30 +372,26 @@ impl Processes {
                 return log::line(format_args!("uWSGI worker {} cheaped.", worker + 1));
             }
             log::line(format_args!("worker {} killed successfully (pid: {pid})", worker + 1));
-        } else {
-            let how = match death.how {
-                Some(Ended::Killed(signal)) => format!(", killed by signal {signal}"),
-                _ => String::new(),
-            };
-            let text = format!(
-                "DAMN ! worker {} (pid: {pid}) died{how} :( trying respawn ...",
-                worker + 1
-            );
-            if death.how.is_some_and(Ended::is_crash) {
-                log::crash(&text);
-            } else {
-                log::line(format_args!("{text}"));
+            if !is_followed {
+                self.due.push((Instant::now(), worker));
+                self.spawn_due(plan);
             }
+            return;
         }
         if is_followed {
-            return;
+            return death.tell("");
         }
         let served = row.get(worker::REQUESTS);
         let before = self.served.iter().find(|(index, _)| *index == worker).map_or(0, |s| s.1);
         self.served.retain(|(index, _)| *index != worker);
         self.served.push((worker, served));
-        let failed_start = death.leaving.is_none() && served == before && death.lived < SHORT_LIFE;
-        let wait = if failed_start { SHORT_LIFE } else { Duration::ZERO };
+        let failed = death.leaving.is_none()
+            && (!was_ready || (served == before && death.lived < SHORT_LIFE));
+        let wait = self.backoff.wait(worker, failed);
+        match wait.as_secs() {
+            0 => death.tell(" trying respawn ..."),
+            seconds => death.tell(&format!(" trying respawn in {seconds} s ...")),
+        }
         self.due.push((Instant::now() + wait, worker));
         self.spawn_due(plan);
     }
@@ -392,13 +409,33 @@ impl Processes {
     }
 }
 
+impl Death {
+    /// Tells of a worker that died without being asked to leave, and of what it ran.
+    fn tell(&self, what_follows: &str) {
+        let (number, pid) = (self.worker + 1, self.pid);
+        let how = self.how.map_or_else(String::new, |how| format!(", {}", describe(Some(how))));
+        let text = format!("DAMN ! worker {number} (pid: {pid}) died{how} :({what_follows}");
+        if self.how.is_some_and(Ended::is_crash) {
+            // It has named them itself.
+            return log::crash(&text);
+        }
+        log::line(format_args!("{text}"));
+        let shown = |text: &String| log::shown(text.as_bytes());
+        for (core, asked) in self.ran.iter().filter(|_| self.leaving.is_none()) {
+            let (method, target) = (shown(&asked.method), shown(&asked.target));
+            log::line(format_args!("it ran {method} {target} on worker {number} core {core}"));
+        }
+    }
+}
+
 /// 24 bits of a slot's word; a server that spawns that many workers starts again at 2: the parity
 /// goes on.
 fn next_of(incarnation: u32) -> u32 {
     if incarnation >= 0xff_ffff { 2 } else { incarnation + 1 }
 }
 
-fn describe(how: Option<Ended>) -> String {
+/// How a process ended, for people.
+pub(super) fn describe(how: Option<Ended>) -> String {
     match how {
         Some(Ended::Exited(code)) => format!("exit code {code}"),
         Some(Ended::Killed(signal)) => format!("killed by signal {signal}"),

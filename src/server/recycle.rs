@@ -16,6 +16,8 @@ use crate::wsgi::Plan;
 
 /// Between two looks at the memory.
 const MEASURE: Duration = Duration::from_secs(1);
+/// A successor that takes longer to start is told of.
+const SLOW: Duration = Duration::from_secs(60);
 /// After a successor that died of starting, or a server process that was to be replaced.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -96,6 +98,8 @@ struct Way {
     old: Sitter,
     new: u32,
     has_left: bool,
+    since: Instant,
+    is_told: bool,
 }
 
 impl Recycler {
@@ -228,7 +232,7 @@ impl Recycler {
             }
             let new = processes.succeed(plan, index)?;
             self.next = index + 1;
-            return Some(Way { old, new, has_left: false });
+            return Some(Way { old, new, has_left: false, since: now, is_told: false });
         }
         None
     }
@@ -259,6 +263,14 @@ impl Recycler {
             ));
             self.not_before = now + AGAIN;
             return None;
+        } else if !way.has_left && !way.is_told && now.duration_since(way.since) >= SLOW {
+            way.is_told = true;
+            log::line(format_args!(
+                "the successor of worker {} (pid: {pid}) still starts after {} seconds: the old \
+                 one goes on",
+                worker + 1,
+                SLOW.as_secs()
+            ));
         }
         Some(way)
     }

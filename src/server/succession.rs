@@ -6,7 +6,10 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::control::Control;
+use super::workers::Sitter;
+use crate::handoff::Described;
 use crate::log;
+use crate::notify::Notify;
 use crate::shard::Message;
 use crate::shared::link::{Legacy, News, Order, Tie};
 use crate::shared::shard;
@@ -15,9 +18,15 @@ use crate::sys;
 /// The master hears at least this often that the control thread runs.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
+/// Between the end of the mercy, when connections close that wait, and the end of this process:
+/// shorter than the master waits then.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 /// What ties this process to its master, its predecessors and its successors.
 pub struct Ties {
     tie: Option<Tie>,
+    /// Where there is no master, which tells the service manager else.
+    notify: Option<Notify>,
     /// Whether predecessors may still send.
     inherits: bool,
     /// The newest is the one that connections go to. None is closed before the end: shards know
@@ -29,10 +38,19 @@ pub struct Ties {
 }
 
 impl Ties {
-    pub fn new(tie: Option<Tie>) -> Ties {
+    /// Made when `workers` serve.
+    pub fn new(tie: Option<Tie>, workers: usize) -> Ties {
         let inherits = tie.is_some();
         let now = Instant::now();
-        Ties { tie, inherits, heirs: Vec::new(), since: now, told: now, buffer: Vec::new() }
+        let mut notify = match tie {
+            Some(_) => None,
+            None => Some(Notify::from_env(&std::env::vars_os().collect())),
+        };
+        if let Some(notify) = &mut notify {
+            notify.ready(workers);
+        }
+        let (heirs, buffer) = (Vec::new(), Vec::new());
+        Ties { tie, notify, inherits, heirs, since: now, told: now, buffer }
     }
 
     pub fn has_master(&self) -> bool {
@@ -67,8 +85,23 @@ impl Ties {
         }
     }
 
-    /// Tells the master now and then that all is well.
+    /// How long a stop waits for requests: `mercy`, or little more where it is over already.
+    pub fn rest(&self, mercy: Duration) -> Duration {
+        if self.retires_longer_than(mercy) { LAST_MOMENT.min(mercy) } else { mercy }
+    }
+
+    /// The end begins.
+    pub fn tell_stopping(&mut self) {
+        if let Some(notify) = &mut self.notify {
+            notify.stopping();
+        }
+    }
+
+    /// Tells the master now and then that all is well, or the service manager.
     pub fn tell_alive(&mut self) {
+        if let Some(notify) = &mut self.notify {
+            notify.alive();
+        }
         if self.told.elapsed() >= ALIVE_EVERY {
             self.told = Instant::now();
             self.tell(News::Alive);
@@ -154,6 +187,21 @@ impl Control {
             given[index] += 1;
             self.shards[index].legacies.put(legacy);
             self.plan.handoff.ring(index);
+        }
+    }
+
+    /// Names the requests that the end of this process cuts.
+    pub(super) fn name_running(&self) {
+        let (handoff, threads) = (self.plan.handoff, self.plan.board.threads());
+        for Sitter { worker, incarnation, .. } in self.workers.sitters(&self.plan) {
+            for core in 0..threads {
+                let Some(running) = handoff.running(worker, incarnation, core) else { continue };
+                let Described { method, target, .. } = running.describe();
+                let (method, target) =
+                    (log::shown(method.as_bytes()), log::shown(target.as_bytes()));
+                let number = worker + 1;
+                log::line(format_args!("cut: {method} {target} on worker {number} core {core}"));
+            }
         }
     }
 

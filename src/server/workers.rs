@@ -1,9 +1,10 @@
 //! Starts workers, watches them, and replaces the ones that die.
 
+use std::os::fd::AsRawFd;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use super::processes::{Death, Processes};
+use super::processes::{self, Death, Processes};
 use crate::error::StartError;
 use crate::isolation::{Embedding, Event, Spawner};
 use crate::log;
@@ -85,10 +86,11 @@ impl Workers {
         match spawner.event() {
             Event::Ready { has_app: false } if need_app => return Err(no_app()),
             Event::Ready { .. } => {}
+            Event::Gone => return Err(ended_early(spawner.pid)),
             // The spawner has said why.
             _ => return Err(StartError::new("the app's process ended before it was ready")),
         }
-        let mut processes = Processes::new(spawner, plan.board.threads());
+        let mut processes = Processes::new(spawner, plan);
         for index in 0..first {
             processes.begin(plan, index);
         }
@@ -201,6 +203,20 @@ impl Workers {
                 sys::kill(pid, libc::SIGKILL);
             }
         }
+    }
+}
+
+/// The end of a spawner that was still loading the app.
+fn ended_early(pid: i32) -> StartError {
+    let what = "the app's process ended before it was ready";
+    let mut ready = Vec::new();
+    // Its socket may be closed a moment before it is gone.
+    if let Ok(watch) = sys::pidfd_open(pid) {
+        sys::poll_readable(&[watch.as_raw_fd()], 1000, &mut ready);
+    }
+    match sys::reap() {
+        Some((_, how)) => StartError::new(format!("{what} ({})", processes::describe(Some(how)))),
+        None => StartError::new(what),
     }
 }
 

@@ -1,8 +1,8 @@
 //! `Reader`: the receiving half of a connection, its buffer and its armed read.
 //!
 //! A read that was armed is never dropped, unless its watch says that it may be: the kernel may
-//! already have put bytes into its buffer. It is one pinned future that lives in the reader, across replies too, so a peer that leaves or
-//! sends its next request is seen while the app still runs.
+//! already have put bytes into its buffer. It is one pinned future that lives in the reader, across
+//! replies too, so a peer that leaves or sends its next request is seen while the app still runs.
 
 use std::future::Future;
 use std::io;

@@ -63,9 +63,9 @@ const FRAMES_MAX: usize = 64;
 /// What shows them has so long: a lock of the loader's may be held.
 const SHOW_S: u32 = 2;
 
-/// Writes the native stack of the calling thread to standard error, a line a frame: the file, with a
-/// function's name where the file exports it. A copy of the process does it, for a broken stack may
-/// cost whoever walks it, and the Python stack is still to be written.
+/// Writes the native stack of the calling thread to standard error, a line a frame: the file, with
+/// a function's name where the file exports it. A copy of the process does it, for a broken stack
+/// may cost whoever walks it, and the Python stack is still to be written.
 pub fn write_native_stack() {
     // SAFETY: a copy of this thread alone, without the handlers of fork(3), that only walks its
     // stack, writes and ends; every call is given places of its own with their lengths.

@@ -89,6 +89,7 @@ impl Boot {
         let paths: Vec<_> = place.paths.iter().map(|path| py.fs_str(path.as_bytes())).collect();
         boot.function(py, "prepare")?.call([&py.list(&paths)])?;
         boot.function(py, "watch_extensions")?.call([])?;
+        boot.function(py, "speak_of_exits")?.call([])?;
         if let Some(executable) = &place.executable {
             let executable = py.fs_str(executable.as_bytes());
             py.import("sys")?.set_attribute("executable", &executable)?;

@@ -29,6 +29,27 @@ def prepare(paths):
         sys.path.insert(0, path)
 
 
+def speak_of_exits():
+    """In an interpreter os._exit ends all others too: it says so, and never that all was well."""
+    try:
+        import _interpreters
+
+        if _interpreters.get_current()[0] == _interpreters.get_main()[0]:
+            return
+    except (ImportError, AttributeError, TypeError):
+        return  # Its functions are nobody's promise.
+    leave = os._exit
+
+    def _exit(status):
+        caller = sys._getframe().f_back
+        place = " at %s:%d" % (caller.f_code.co_filename, caller.f_lineno) if caller else ""
+        message = "os._exit(%r)%s ends the whole process, with all its interpreters\n"
+        os.write(2, (message % (status, place)).encode(errors="backslashreplace"))
+        leave(status or 1)
+
+    os._exit = _exit
+
+
 def load_file(path, name=None):
     """Loads a .py or .wsgi file as the module that uWSGI names after it, or as `name`."""
     name = name or "uwsgi_file_" + path.removesuffix(".py").replace("/", "_").replace(".", "_")

@@ -24,6 +24,7 @@ pub use call::Local;
 #[doc(hidden)] // For benches/python.rs.
 pub use environ::Builder;
 pub use environ::Fixed;
+pub use refusal::refusals;
 pub use worker::{
     Loaded, Plan, STACK_BYTES, announce, enter_second_directory, report_load, run_threads,
 };

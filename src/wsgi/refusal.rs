@@ -11,6 +11,13 @@ use crate::handoff::Handoff;
 use crate::python::{Args, Exception, Function, Native, Object, Py, Type};
 use crate::shared::Board;
 
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// The modules that have refused in this process.
+pub fn refusals() -> Vec<String> {
+    SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).iter().cloned().collect()
+}
+
 /// What boot.py tells of a module that failed to load while requests are served.
 struct Refusals {
     board: &'static Board,
@@ -41,7 +48,6 @@ fn is_refusal(error: &str) -> bool {
 /// Whether this module is the first of its name that refuses in this process: all interpreters of a
 /// server meet the same.
 fn is_new(module: &str) -> bool {
-    static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(module.to_owned())
 }
 

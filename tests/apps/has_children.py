@@ -1,5 +1,4 @@
 """Answers with what came of child processes, of a pool of the default kind, of other interpreters."""
-import atexit
 import multiprocessing
 import os
 import signal
@@ -24,19 +23,6 @@ def ends_forked():
         time.sleep(30)
     os.kill(child, signal.SIGTERM)
     return os.waitpid(child, 0)[1]
-
-
-def leaves_forked(code):
-    child = os.fork()
-    if child == 0:
-        atexit.register(os.write, 2, b"atexit of the child\n")
-        raise SystemExit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def returns_forked():
-    child = os.fork()
-    return child and os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def pool(method=None):

@@ -2,6 +2,7 @@
 //! PostgreSQL.
 
 pub mod client;
+pub mod code;
 pub mod nginx;
 pub mod packet;
 pub mod postgres;

@@ -1,0 +1,114 @@
+//! What a reload changes and what it leaves, and what it cuts.
+
+use std::path::Path;
+
+use crate::harness::{Client, Mode, Server, app, eventually, for_each_mode, scratch};
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named() {
+    let directory = scratch();
+    let ini = directory.path().join("app.ini");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let text = |more: &str| {
+        let app = app("hello");
+        write(&ini, &format!("[uwsgi]\nmaster = 1\nwsgi-file = {app}\n{more}\n"));
+    };
+    text(&format!("http-socket = 127.0.0.1:0\npidfile = {}", path("a.pid")));
+    let server = Server::start(Mode::ANY, &["--ini", ini.to_str().unwrap()]);
+    text(&format!(
+        "http-socket = 127.0.0.1:0\npidfile = {}\nuid = nobody\nmaster-fifo = {}",
+        path("b.pid"),
+        path("fifo")
+    ));
+    server.signal(libc::SIGHUP);
+    for name in ["uid", "pidfile", "master-fifo"] {
+        server.log.line(&format!("warning: {name} has changed, and a reload does not change it"));
+    }
+    server.log.line("a successor serves");
+    assert!(!server.log.text().contains("warning: gid"));
+    assert_eq!(server.get("/").text(), "hello");
+}
+
+#[test]
+fn a_file_that_was_touched_just_before_a_reload_still_counts() {
+    let directory = scratch();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (watched, made) = (path("watched"), path("made"));
+    write(Path::new(&watched), "");
+    let deed = format!("{watched} touch {made}");
+    let server = Server::http(Mode::ANY, "hello", &["--master", "--touch-exec", &deed]);
+    // Right after a look, so that the reload comes before the next one.
+    write(Path::new(&watched), "first");
+    server.log.line("has been touched");
+    write(Path::new(&watched), "second");
+    server.signal(libc::SIGHUP);
+    server.log.find("a second time", |text| {
+        (text.matches("has been touched").count() == 2).then_some(())
+    });
+}
+
+#[test]
+fn letters_of_the_pipe_that_mean_nothing_here_are_explained() {
+    let directory = scratch();
+    let pipe = directory.path().join("pipe");
+    let more = ["--master", "--master-fifo", pipe.to_str().unwrap()];
+    let server = Server::http(Mode::ANY, "hello", &more);
+    write(&pipe, "1BES");
+    server.log.line("master-fifo: '1' does nothing; in uWSGI it chooses one of several pipes");
+    server.log.line("'B' does nothing");
+    server.log.line("asks the Emperor for help");
+    server.log.line("look for vassals");
+    server.log.line("subscriptions");
+    assert!(!server.log.text().contains("unknown command"));
+}
+
+#[test]
+fn requests_that_a_reload_or_a_stop_cuts_are_named() {
+    for_each_mode(|mode| {
+        let mut server = Server::http(mode, "all_by_path", &["--master", "--reload-mercy", "1"]);
+        let slow = |name: &str| {
+            let mut client = server.connect();
+            client.send(format!("GET /waits?/nonexistent/{name} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            server.log.find(name, |text| text.contains(name).then_some(()));
+            client
+        };
+        let _first = slow("first");
+        server.signal(libc::SIGHUP);
+        server.log.line("cut: GET /waits?/nonexistent/first on worker 1 core 0");
+        let _second = slow("second");
+        server.signal(libc::SIGTERM);
+        server.log.line("requests still run after 1 seconds: leaving");
+        server.log.line("cut: GET /waits?/nonexistent/second on worker 1 core 0");
+        assert_eq!(server.stop(0), 0);
+    });
+}
+
+#[test]
+fn the_number_of_a_request_is_how_many_were_before_it() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "evaluates", &[]);
+        for number in ["0", "1", "2"] {
+            assert_eq!(server.get("/?uwsgi.request_id%28%29").text(), number);
+        }
+    });
+}
+
+#[test]
+fn a_connection_moves_though_its_client_is_silent() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master"]);
+        let mut idle = server.connect();
+        let pid = |client: &mut Client| client.get("/pid").text().parse::<i32>().unwrap();
+        let old = pid(&mut idle);
+        server.signal(libc::SIGHUP);
+        server.log.line("a successor serves");
+        // It leaves when its last connection is another's.
+        let path = format!("/proc/{old}");
+        eventually("the old process leaves", || !Path::new(&path).exists());
+        assert_ne!(pid(&mut idle), old);
+    });
+}
