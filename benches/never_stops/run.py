@@ -298,16 +298,8 @@ def server_crashes(server, load, count):
         load.run_for(2.2)  # A process that lived shorter died of starting.
         starts = server.starts()
         pid = server.served_by()[-1]
-
-        def is_dead():
-            # The first may be taken for a stack's end and answered with the default action, which
-            # awaits the next.
-            if pid in server.served_by():
-                os.kill(pid, signal.SIGSEGV)
-                return False
-            return True
-
-        load.run(is_dead)
+        os.kill(pid, signal.SIGSEGV)
+        load.run(lambda: pid not in server.served_by())
         load.run(lambda: server.starts() > starts)
         if number == min(4, count - 1):
             early = usage(server.process.pid)

@@ -29,9 +29,12 @@ pub struct ShardThread {
     pub done: Mailbox<Message>,
 }
 
+/// Signals that end a server without a master.
+pub const STOPPING: [i32; 4] = [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+
 /// What the control thread listens to.
 pub fn heard(has_master: bool) -> Vec<i32> {
-    let mut heard = vec![libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP];
+    let mut heard = STOPPING.to_vec();
     heard.extend([libc::SIGUSR1, libc::SIGUSR2]);
     // A terminal sends it to the whole group; without a master it suspends, as everywhere.
     heard.extend(has_master.then_some(libc::SIGTSTP));

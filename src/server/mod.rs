@@ -43,7 +43,8 @@ use crate::shard::{self, Door, Driver, Limits, Listening, Setup, Timeouts};
 use crate::shared::link::{News, Tie};
 use crate::shared::{Board, Mailbox};
 use crate::stats::Stats;
-use crate::sys::signals::Signals;
+use crate::sys::crash::Then;
+use crate::sys::signals::{Over, Signals};
 use crate::sys::{self, Sharing};
 use crate::wsgi::Plan;
 
@@ -98,15 +99,16 @@ pub fn run(
     let need_app = options.need_app
         || !options.mount.is_empty()
         || tie.as_ref().is_some_and(|tie| tie.needs_app);
-    let listen = || {
-        let heard = Signals::listen(&control::heard(tied.is_some()));
-        heard.map_err(|e| StartError::new(format!("signals: {e}")))
-    };
     // Without a master a signal ends the start where it is: nothing is served yet, and whoever
-    // loads the app hears nothing.
-    let signals = tied.map(|_| listen()).transpose()?;
+    // loads the app hears nothing. To listen only later would lose one that comes just then.
+    let start = Over::default();
+    let ends = if tied.is_none() { &control::STOPPING[..] } else { &[] };
+    let signals =
+        start.ends_at(ends).and_then(|()| Signals::listen(&control::heard(tied.is_some())));
+    let signals = signals.map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
         Some(spawner) => {
+            crate::wsgi::watch_crashes(plan.handoff, plan.board, Then::End);
             let first = if options.cheap.at_first { 0 } else { first };
             Workers::start_processes(spawner, &plan, first, need_app)?
         }
@@ -123,7 +125,7 @@ pub fn run(
             workers
         }
     };
-    let signals = signals.map_or_else(listen, Ok)?;
+    start.set();
     if !prepare::warn_without_app(&plan)
         && let Some(doubt) = doubt
     {

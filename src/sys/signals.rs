@@ -3,11 +3,40 @@
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use signal_hook::SigId;
 
 /// The signals that a process listens to.
 pub struct Signals(Vec<Heard>);
+
+/// Whether something goes on during which signals have another meaning.
+pub struct Over(Arc<AtomicBool>);
+
+impl Default for Over {
+    fn default() -> Over {
+        Over(Arc::new(AtomicBool::new(true)))
+    }
+}
+
+impl Over {
+    /// Until it is over, each of these signals ends this process, whoever else listens.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn ends_at(&self, signals: &[i32]) -> io::Result<()> {
+        for &signal in signals {
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&self.0))?;
+        }
+        Ok(())
+    }
+
+    /// From here on it is over.
+    pub fn set(&self) {
+        self.0.store(false, SeqCst);
+    }
+}
 
 struct Heard {
     signal: i32,

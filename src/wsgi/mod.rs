@@ -21,6 +21,7 @@ pub use crate::api::{Autoreload, Facts};
 pub use app::{Boot, LoadError, Place, Rule, Source as AppSource};
 #[doc(hidden)] // For benches/python.rs.
 pub use call::Local;
+pub use crash::watch as watch_crashes;
 #[doc(hidden)] // For benches/python.rs.
 pub use environ::Builder;
 pub use environ::Fixed;
