@@ -43,7 +43,6 @@ use crate::shard::{self, Door, Driver, Limits, Listening, Setup, Timeouts};
 use crate::shared::link::{News, Tie};
 use crate::shared::{Board, Mailbox};
 use crate::stats::Stats;
-use crate::sys::crash::Then;
 use crate::sys::signals::{Over, Signals};
 use crate::sys::{self, Sharing};
 use crate::wsgi::Plan;
@@ -108,7 +107,7 @@ pub fn run(
     let signals = signals.map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
         Some(spawner) => {
-            crate::wsgi::watch_crashes(plan.handoff, plan.board, Then::End);
+            crate::wsgi::watch_crashes(plan.handoff, plan.board);
             let first = if options.cheap.at_first { 0 } else { first };
             Workers::start_processes(spawner, &plan, first, need_app)?
         }

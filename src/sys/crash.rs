@@ -2,7 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 const FATAL: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
 
@@ -14,25 +14,13 @@ unsafe impl Sync for Before {}
 
 static BEFORE: Before = Before(UnsafeCell::new([MaybeUninit::zeroed(); FATAL.len()]));
 static TELL: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-static ENDS: AtomicBool = AtomicBool::new(false);
-
-/// What follows the last words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// Whoever was to hear of the signal before: Python's faulthandler.
-    Others,
-    /// The end. Rust's own handler takes a signal that was sent for none of its matter, and the
-    /// process would live on.
-    End,
-}
 
 /// Calls `tell` with the number of a fatal signal before anything else hears of it. It may do only
 /// what signal-safety(7) allows. Once in a process, before it has threads that may crash.
-pub fn on_crash(tell: fn(i32), then: Then) {
+pub fn on_crash(tell: fn(i32)) {
     if !TELL.swap(tell as *mut (), Ordering::SeqCst).is_null() {
         return;
     }
-    ENDS.store(then == Then::End, Ordering::SeqCst);
     // The first call loads a library, which a handler may not.
     let mut frames = [std::ptr::null_mut(); 1];
     // SAFETY: room for one address.
@@ -58,17 +46,19 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, _context: *mut lib
     // faulted faults again when this handler returns, and a signal that was sent is sent anew.
     unsafe {
         let before = (*BEFORE.0.get())[place].as_ptr();
-        if ENDS.load(Ordering::SeqCst) {
-            libc::signal(signal, libc::SIG_DFL);
-        } else {
-            libc::sigaction(signal, before, std::ptr::null_mut());
-        }
+        libc::sigaction(signal, before, std::ptr::null_mut());
         let tell = TELL.load(Ordering::SeqCst);
         if !tell.is_null() {
             let tell: fn(i32) = std::mem::transmute(tell);
             tell(signal);
         }
         if (*info).si_code <= 0 || signal == libc::SIGABRT {
+            let mut own: libc::sigset_t = std::mem::zeroed();
+            libc::sigaddset(&raw mut own, signal);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const own, std::ptr::null_mut());
+            libc::raise(signal);
+            // Rust's own handler takes a signal that was sent for none of its matter and returns.
+            libc::signal(signal, libc::SIG_DFL);
             libc::raise(signal);
         }
     }

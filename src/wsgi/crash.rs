@@ -6,14 +6,13 @@ use std::sync::OnceLock;
 use crate::handoff::Handoff;
 use crate::shared::{Board, core, worker};
 use crate::sys;
-use crate::sys::crash::Then;
 
 static WHERE: OnceLock<(&'static Handoff, &'static Board)> = OnceLock::new();
 
 /// Installs the last words for this process.
-pub fn watch(handoff: &'static Handoff, board: &'static Board, then: Then) {
+pub fn watch(handoff: &'static Handoff, board: &'static Board) {
     if WHERE.set((handoff, board)).is_ok() {
-        sys::crash::on_crash(tell, then);
+        sys::crash::on_crash(tell);
     }
 }
 

@@ -18,7 +18,6 @@ use crate::options::OnException;
 use crate::python::{Exception, Home, Kept, Py, Thread, Type};
 use crate::response::Amendment;
 use crate::shared::{Board, core, now_us, worker};
-use crate::sys::crash::Then;
 
 /// Requests of a thread after which a managed collector is asked: with nothing to do, and while
 /// more wait.
@@ -301,7 +300,7 @@ pub fn run_threads(
     incarnation: u32,
     loaded: &'static Loaded,
 ) {
-    super::crash::watch(plan.handoff, plan.board, Then::Others);
+    super::crash::watch(plan.handoff, plan.board);
     let interpreter = thread.interpreter();
     let others: Vec<_> = (1..plan.board.threads())
         .filter_map(|core| {
