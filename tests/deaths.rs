@@ -1,9 +1,13 @@
 //! Starts that fail while something serves, and processes that die again and again.
 
+use std::path::PathBuf;
+
 use crate::harness::code::Code;
 use crate::harness::process::Process;
 use crate::harness::server::command;
-use crate::harness::{Mode, Server, eventually, for_each_mode, for_each_process_mode};
+use crate::harness::{
+    Client, Mode, Server, eventually, for_each_mode, for_each_process_mode, scratch,
+};
 
 fn times(server: &Server, part: &str) -> usize {
     server.log.text().matches(part).count()
@@ -167,5 +171,84 @@ fn a_spawner_that_dies_costs_no_waiting_request_and_no_connection() {
         idle.assert_open();
         server.log.line("a successor serves");
         assert!(!server.log.text().contains("server process died"), "it was replaced");
+    });
+}
+
+/// What a server with one thread has at a moment, while that thread runs a request.
+struct Crowd {
+    /// The request that runs ends once `go` is there.
+    running: Client,
+    go: PathBuf,
+    _directory: tempfile::TempDir,
+    /// One has never asked for anything.
+    idle: Vec<Client>,
+    waiting: Vec<Client>,
+}
+
+impl Crowd {
+    /// The first request that waits is a GET of `next`.
+    fn of(server: &Server, next: &str) -> (Crowd, Client) {
+        let directory = scratch();
+        let go = directory.path().join("go");
+        let mut idle = vec![server.connect(), server.connect()];
+        assert_eq!(idle[0].get("/hello").text(), "hello");
+        let mut running = server.connect();
+        running.send(format!("GET /waits?{} HTTP/1.1\r\nHost: a\r\n\r\n", go.display()));
+        server.log.line("waiting for ");
+        let mut first = server.connect();
+        first.send(format!("GET {next} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let open = || server.stats()["shards"][0]["connections"].as_u64().unwrap();
+        eventually("it is here", || open() == 4);
+        let mut waiting: Vec<_> = (0..4).map(|_| server.connect()).collect();
+        waiting[0].send("POST /describe/0 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        for (number, client) in waiting.iter_mut().enumerate().skip(1) {
+            client.send(format!("GET /describe/{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        }
+        eventually("all are here", || open() == 8);
+        (Crowd { running, go, _directory: directory, idle, waiting }, first)
+    }
+
+    /// All but what ran are served, by whoever came after the crash.
+    fn assert_saved(self) {
+        for (number, mut client) in self.waiting.into_iter().enumerate() {
+            let got = client.response().json();
+            assert_eq!(got["environ"]["PATH_INFO"], format!("/describe/{number}"));
+            assert_eq!(got["body"], if number == 0 { "abc" } else { "" });
+            assert_eq!(client.get("/hello").text(), "hello", "its connection goes on");
+        }
+        for mut client in self.idle {
+            assert_eq!(client.get("/hello").text(), "hello");
+        }
+    }
+}
+
+#[test]
+fn a_crash_of_the_server_process_costs_only_what_ran() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--master", "--stats", "127.0.0.1:0"]);
+        let (mut crowd, mut first) = Crowd::of(&server, "/hello");
+        let path = format!("/proc/{0}/task/{0}/children", server.pid());
+        let pid: i32 = std::fs::read_to_string(path).unwrap().trim().parse().unwrap();
+        uwring::sys::kill(pid, libc::SIGSEGV);
+        assert!(crowd.running.try_response().is_err(), "its request ran");
+        server.log.line("connection(s) are kept for the next process");
+        assert_eq!(first.response().text(), "hello");
+        crowd.assert_saved();
+    });
+}
+
+#[test]
+fn a_request_that_crashes_an_interpreter_costs_no_other_connection() {
+    for_each_mode(|mode| {
+        if mode.is_process() {
+            return;
+        }
+        let server = Server::http(mode, "all_by_path", &["--master", "--stats", "127.0.0.1:0"]);
+        let (mut crowd, mut first) = Crowd::of(&server, "/segfaults");
+        std::fs::write(&crowd.go, "").unwrap();
+        assert_eq!(crowd.running.response().text(), "waited");
+        assert!(first.try_response().is_err(), "it crashed");
+        server.log.line("!!! it ran GET /segfaults on worker 1 core 0 !!!");
+        crowd.assert_saved();
     });
 }

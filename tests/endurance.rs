@@ -147,8 +147,8 @@ fn a_server_process_that_crashes_under_load_costs_what_runs_in_it() {
             eventually("the load goes on", || traffic.requests() > before + 20);
         }
         let outcome = traffic.stop();
-        // Five clients have at most one request each in it; those that are refused would have more.
-        assert!(outcome.failures.len() <= 10, "{:?}", outcome.failures);
+        // Of five clients one has a request that runs; the others' wait, or are none.
+        assert!(outcome.failures.len() <= 2, "{:?}", outcome.failures);
         let is_lost = |what: &String| ["Closed", "Reset", "send:"].iter().any(|w| what.contains(w));
         assert!(outcome.failures.iter().all(is_lost), "{:?}", outcome.failures);
     });

@@ -22,6 +22,10 @@ pub struct Child {
     pub leash: Leash,
     /// Where its predecessors hand their connections in.
     pub heir: OwnedFd,
+    /// Where it hands its own in if it crashes.
+    pub rescue: Option<OwnedFd>,
+    /// It has done so.
+    pub has_crashed: bool,
     pub phase: Phase,
     pub since: Instant,
     /// When it told last that it runs.
@@ -38,25 +42,29 @@ pub struct Child {
 pub struct Unborn {
     leash: Leash,
     heir: OwnedFd,
+    rescue: OwnedFd,
 }
 
 impl Unborn {
     /// The child with its number.
     pub fn born(self, pid: i32) -> Child {
-        Child::new(pid, self.leash, self.heir, Phase::Starting)
+        let mut child = Child::new(pid, self.leash, self.heir, Phase::Starting);
+        child.rescue = Some(self.rescue);
+        child
     }
 }
 
 impl Child {
-    /// Both ends of the link: the master's and the server process's.
+    /// Both ends of the links: the master's and the server process's.
     ///
     /// # Errors
     /// The kernel's (too many files).
     pub fn prepare() -> io::Result<(Unborn, Tie)> {
         let (ours, theirs) = sys::message_pair()?;
         let (heir, heritage) = sys::message_pair()?;
-        let tie = Tie::new(theirs, heritage, std::process::id() as i32);
-        Ok((Unborn { leash: Leash::new(ours), heir }, tie))
+        let (rescue, way) = sys::message_pair()?;
+        let tie = Tie::new(theirs, heritage, way, std::process::id() as i32);
+        Ok((Unborn { leash: Leash::new(ours), heir, rescue }, tie))
     }
 
     /// One that the binary before has started.
@@ -70,6 +78,8 @@ impl Child {
             pid,
             leash,
             heir,
+            rescue: None,
+            has_crashed: false,
             phase,
             since: now,
             heard: now,
@@ -96,8 +106,9 @@ impl Child {
     }
 
     /// Readable when there is news.
-    pub fn fds(&self) -> Option<RawFd> {
-        self.is_open.then(|| self.leash.fd())
+    pub fn fds(&self) -> impl Iterator<Item = RawFd> {
+        let rescue = self.rescue.as_ref().map(AsRawFd::as_raw_fd);
+        self.is_open.then(|| self.leash.fd()).into_iter().chain(rescue)
     }
 
     /// What the server process has told since the last call.

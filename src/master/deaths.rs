@@ -24,6 +24,7 @@ impl Master {
                 self.crontab.bury(pid);
                 continue;
             };
+            self.save_connections();
             let child = self.children.remove(index);
             child.disinherit();
             if let Some(code) = self.mourn(&child, how)? {

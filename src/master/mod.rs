@@ -20,6 +20,7 @@ mod identity;
 mod made;
 mod origin;
 mod reload;
+mod rescue;
 mod touch;
 mod upgrade;
 mod wait;
@@ -33,6 +34,7 @@ use daemons::Daemons;
 use fifo::Fifo;
 use made::Made;
 use origin::Origin;
+use rescue::{GIVE_AGAIN, Saved};
 use touch::Touches;
 use upgrade::Binary;
 
@@ -162,6 +164,7 @@ struct Master {
     children: Vec<Child>,
     daemons: Daemons,
     crontab: Crontab,
+    saved: Saved,
     /// When a server process that died gets its successor, and how long the next one would wait.
     restart: Option<Instant>,
     wait: Duration,
@@ -212,6 +215,7 @@ impl Master {
             children: Vec::new(),
             daemons: Daemons::default(),
             crontab: Crontab::default(),
+            saved: Saved::default(),
             restart: None,
             wait: SHORT_LIFE,
             reload_again: false,
@@ -242,6 +246,7 @@ impl Master {
                 self.reload();
             }
             self.listen_to_children();
+            self.save_connections();
             if let Some(code) = self.bury()? {
                 return Ok(code);
             }
@@ -257,6 +262,9 @@ impl Master {
             fds.extend(child.fds());
         }
         let mut limit = Duration::from_secs(1);
+        if self.could_give_saved() {
+            limit = GIVE_AGAIN;
+        }
         limit = limit.min(self.notify.due_in().unwrap_or(limit));
         if let Some(at) = self.restart {
             limit = limit.min(at.saturating_duration_since(Instant::now()));
@@ -301,6 +309,7 @@ impl Master {
         // What leads to siblings or stands for the master is none of this process's.
         self.children.clear();
         self.fifos.clear();
+        self.saved.clear();
         self.stats = None;
         let nobody = Signals::listen(&[]).expect("BUG: listening to nothing asks for nothing");
         std::mem::replace(&mut self.signals, nobody).forget();

@@ -41,7 +41,7 @@ use crate::log::{self, Writer};
 use crate::options::{Io, Isolation, Options, Protocol};
 use crate::shard::{self, Door, Driver, Limits, Listening, Setup, Timeouts};
 use crate::shared::link::{News, Tie};
-use crate::shared::{Board, Mailbox};
+use crate::shared::{Board, Mailbox, rescue};
 use crate::stats::Stats;
 use crate::sys::signals::{Over, Signals};
 use crate::sys::{self, Sharing};
@@ -135,6 +135,9 @@ pub fn run(
     (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
     let driver = choose_driver(options.io)?;
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
+    if let Some(tie) = &tie {
+        rescue::prepare(&tie.rescue).map_err(|e| StartError::new(format!("socket: {e}")))?;
+    }
     let shards = start_shards(options, &plan, listeners, driver, &pins, &lines, &workers)?;
     let tail = lines.tail();
     drop(lines);

@@ -8,7 +8,7 @@ use monoio::net::UnixStream;
 use super::listener::{Accepting, LastLook};
 use super::timer::Timer;
 use super::{Message, Shard};
-use crate::shared::{Mailbox, shard as place};
+use crate::shared::{Mailbox, rescue, shard as place};
 
 /// Runs after the connection tasks of a turn: wakes workers once for all that they submitted, and
 /// gathers answers that came meanwhile, which saves their doorbell.
@@ -108,6 +108,9 @@ pub(super) async fn bells(
         for message in mailbox.take() {
             act(&shard, message, &mut accepting, &mut news);
             done.put(message);
+        }
+        if let Some(heir) = rescue::way().filter(|_| !shard.has_heir()) {
+            act(&shard, Message::Retire { heir }, &mut accepting, &mut news);
         }
         if !shard.queue.borrow().may_sleep() {
             continue;

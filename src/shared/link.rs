@@ -58,14 +58,16 @@ pub struct Tie {
     link: OwnedFd,
     /// Where predecessors hand their connections in.
     pub heritage: OwnedFd,
+    /// Where this process hands its own in if it crashes.
+    pub rescue: OwnedFd,
     pub master_pid: i32,
     /// It is to take the place of a server that works: one without an app must not.
     pub needs_app: bool,
 }
 
 impl Tie {
-    pub fn new(link: OwnedFd, heritage: OwnedFd, master_pid: i32) -> Tie {
-        Tie { link, heritage, master_pid, needs_app: false }
+    pub fn new(link: OwnedFd, heritage: OwnedFd, rescue: OwnedFd, master_pid: i32) -> Tie {
+        Tie { link, heritage, rescue, master_pid, needs_app: false }
     }
 
     /// Readable when there is an order.
@@ -75,7 +77,7 @@ impl Tie {
 
     /// All descriptors of the tie.
     pub fn fds(&self) -> Vec<RawFd> {
-        vec![self.link.as_raw_fd(), self.heritage.as_raw_fd()]
+        vec![self.link.as_raw_fd(), self.heritage.as_raw_fd(), self.rescue.as_raw_fd()]
     }
 
     /// Tells the master; one that is gone needs no news.

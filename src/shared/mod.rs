@@ -10,6 +10,7 @@
 pub mod link;
 mod locks;
 mod mailbox;
+pub mod rescue;
 mod signals;
 
 use std::io;

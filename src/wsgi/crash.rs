@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use crate::handoff::Handoff;
-use crate::shared::{Board, core, worker};
+use crate::shared::{Board, core, rescue, worker};
 use crate::sys;
 
 static WHERE: OnceLock<(&'static Handoff, &'static Board)> = OnceLock::new();
@@ -56,6 +56,10 @@ impl Line {
 /// Runs in a signal's handler: no lock, no memory, no formatting of the standard library.
 fn tell(signal: i32) {
     let Some((handoff, board)) = WHERE.get() else { return };
+    let rescues = rescue::begin();
+    if rescues {
+        (0..board.shards()).for_each(|shard| handoff.ring(shard));
+    }
     let mut line = Line { bytes: [0; 1024], len: 0 };
     line.put(b"!!! uwring process ");
     line.number(std::process::id() as usize);
@@ -98,4 +102,7 @@ fn tell(signal: i32) {
     line.end();
     sys::crash::write_native_stack();
     sys::crash::write_raw(b"*** end of backtrace ***\n");
+    if rescues {
+        rescue::finish(board);
+    }
 }
