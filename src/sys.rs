@@ -7,6 +7,8 @@
 pub mod child;
 mod clock;
 pub mod crash;
+#[cfg(feature = "server")]
+pub mod epoll;
 mod exec;
 pub mod harmless;
 mod interfaces;
@@ -39,7 +41,7 @@ pub use pipe::{
 };
 pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_files_at_most, limit_processes,
-    memory_of, set_nice,
+    memory_of, set_nice, trim_memory,
 };
 pub use socket::{
     Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_into,

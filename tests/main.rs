@@ -45,6 +45,7 @@ mod nginx;
 mod notify;
 mod options;
 mod own_send;
+mod parked;
 mod paste;
 mod real_apps;
 mod recycling;

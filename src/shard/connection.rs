@@ -61,6 +61,8 @@ pub(super) struct Begun {
     /// They were received from it already.
     pub(super) bytes: Vec<u8>,
     pub(super) introduced: Introduced,
+    /// A worker process has had a copy of the socket.
+    pub(super) was_copied: bool,
 }
 
 /// Runs one connection to its end. A panic in it ends this
@@ -75,13 +77,13 @@ pub(super) async fn run(
     (key, watch): (usize, Rc<Watch>),
 ) {
     let fd = stream.fd();
-    shard.row.bump(place::OPEN, 1);
+    shard.count_open(1);
     let (read, writer) = stream.split();
     let buffer_bytes = match protocol {
         Protocol::Http => HTTP_BUFFER_BYTES,
         Protocol::Uwsgi => PACKET_BUFFER_BYTES,
     };
-    let Begun { mut bytes, introduced } = begun;
+    let Begun { mut bytes, introduced, was_copied } = begun;
     bytes.reserve(buffer_bytes.saturating_sub(bytes.len()));
     if bytes.is_empty() {
         // Mostly the request came with the connection: to arm a read would cost a turn of the ring.
@@ -98,7 +100,7 @@ pub(super) async fn run(
         listener,
         out: Vec::new(),
         introduced,
-        was_copied: false,
+        was_copied,
         stays: false,
     };
     let life = async move {
@@ -112,9 +114,9 @@ pub(super) async fn run(
         shard.row.bump(place::PANICS, 1);
         crate::log::line(format_args!("BUG: a connection panicked and was closed"));
     }
-    shard.row.set(place::OPEN, shard.row.get(place::OPEN).saturating_sub(1));
+    shard.count_open(-1);
     shard.watches.remove(key);
-    if shard.draining.get() && shard.watches.len() == 0 {
+    if shard.draining.get() && shard.is_empty() {
         shard.ended.raise();
     }
 }
@@ -127,6 +129,8 @@ enum Head {
     Closed,
     /// The connection lives on in a successor.
     Given,
+    /// Its descriptor is parked.
+    Parked,
 }
 
 /// Serves one request after another until the peer, a limit or a drain ends it.
@@ -139,7 +143,7 @@ async fn serve<F: Future<Output = Received>>(connection: &mut Connection<F>) -> 
             Rc::clone(&connection.shard).unpaused().await;
         }
         let next = match head {
-            Head::Closed | Head::Given => Next::Close,
+            Head::Closed | Head::Given | Head::Parked => Next::Close,
             Head::Rejected(reject) => {
                 connection.refuse(reject).await;
                 Next::Linger
@@ -228,12 +232,20 @@ impl<F: Future<Output = Received>> Connection<F> {
                 return Head::Closed;
             }
             let more = self.reader.more(false).await;
-            self.watch.set_idle(false);
+            self.watch.end_idle();
             if self.watch.has_expired() && is_begun {
                 return Head::Rejected(Reject::RequestTimeout);
             }
             if !more {
                 return Head::Closed;
+            }
+            let parks = self.watch.take_park();
+            if let Some(deadline_s) = parks.filter(|_| !self.reader.is_armed())
+                && self.reader.bytes().is_empty()
+                && !self.shard.draining.get()
+                && self.park(deadline_s)
+            {
+                return Head::Parked;
             }
         }
     }
@@ -247,7 +259,7 @@ impl<F: Future<Output = Received>> Connection<F> {
         let timeouts = &self.shard.timeouts;
         let seconds = if is_first { timeouts.head_s } else { timeouts.idle_s };
         self.watch.set_read(self.now_s() + seconds);
-        self.watch.set_idle(true);
+        self.watch.begin_idle(self.now_s());
         true
     }
 

@@ -13,12 +13,10 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use monoio::net::{TcpStream, UnixStream};
-
-use super::connection::{self, Begun, Connection, Introduced};
-use super::listener::{self, Protocol};
+use super::connection::{Begun, Connection, Introduced};
+use super::listener::Protocol;
 use super::signal::Signal;
-use super::stream::{Received, Stream};
+use super::stream::Received;
 use super::watch::Watch;
 use super::{Shard, timer};
 use crate::handoff::Ticket;
@@ -41,8 +39,10 @@ pub struct Door {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Given {
     Away,
-    /// There is no heir, or not for this connection.
+    /// There is no heir.
     Kept,
+    /// More has come of it than can travel.
+    Never,
 }
 
 /// What a request needs to be taken back, to go to a successor with its connection.
@@ -94,6 +94,7 @@ impl Shard {
         }
         // Those that wait for a worker look whether they may go too.
         self.news.iter().for_each(Signal::raise);
+        monoio::spawn(Rc::clone(self).give_parked());
     }
 
     /// Goes on with a connection that a predecessor gave.
@@ -103,34 +104,52 @@ impl Shard {
             // Its address is not served any more: the connection ends with it.
             return;
         };
-        let Door { protocol, is_unix, .. } = self.doors[index];
-        let stream = if is_unix {
-            let stream = std::os::unix::net::UnixStream::from(fd);
-            let set = stream.set_nonblocking(self.nonblocking);
-            let stream = set.and_then(|()| UnixStream::from_std(stream));
-            stream.map(|s| (Stream::Unix(s), listener::Peer::default()))
-        } else {
-            let stream = std::net::TcpStream::from(fd);
-            let set = stream.set_nonblocking(self.nonblocking);
-            let peer = set.and_then(|()| stream.peer_addr()).map(listener::peer_of);
-            TcpStream::from_std(stream).and_then(|s| Ok((Stream::Tcp(s), peer?)))
-        };
-        // A client that left meanwhile has no address any more.
-        let Ok((stream, peer)) = stream else { return };
-        if self.close_on_exec {
-            sys::close_on_exec(stream.fd());
-        }
         self.row.bump(place::ACCEPTED, 1);
-        let watched = self.watches.add(stream.fd(), self.nonblocking);
-        let shard = Rc::clone(self);
-        let index = index as u32;
         // What the predecessor knew counts, whatever is configured now.
         let introduced = match told {
             Told::No => Introduced::No,
             Told::InFront | Told::Awaited => Introduced::Awaited,
         };
-        let begun = Begun { bytes, introduced };
-        monoio::spawn(connection::run(shard, stream, peer, protocol, index, begun, watched));
+        let begun = Begun { bytes, introduced, was_copied: false };
+        self.begin_again(fd, index as u32, begun);
+    }
+
+    /// Gives a connection of `listener` to the heir, if there is one, with what has come of it.
+    pub(super) async fn hand_over(
+        &self,
+        fd: RawFd,
+        listener: u32,
+        introduced: &Introduced,
+        bytes: &[u8],
+    ) -> Given {
+        while let Some(heir) = self.heir.get() {
+            let name = &self.doors[listener as usize].name;
+            // The successor hears what the balancer said.
+            let (told, with_introduction) = match introduced {
+                Introduced::By(client) => {
+                    let mut all = proxy::encode(client).into_bytes();
+                    all.extend_from_slice(bytes);
+                    (Told::InFront, Some(all))
+                }
+                Introduced::Awaited => (Told::Awaited, None),
+                // Nobody may say it later.
+                Introduced::No => (Told::No, None),
+            };
+            let bytes = with_introduction.as_deref().unwrap_or(bytes);
+            if bytes.len() > LEGACY_BYTES_MAX {
+                return Given::Never;
+            }
+            match Legacy::give(heir, fd, name, told, bytes) {
+                Ok(()) => return Given::Away,
+                // As many are on their way as the kernel allows.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timer::pause(Duration::from_millis(2)).await;
+                }
+                // The heir died: what is here is served here, until the master names another.
+                Err(_) => self.heir.set(None),
+            }
+        }
+        Given::Kept
     }
 }
 
@@ -160,34 +179,9 @@ impl<F: Future<Output = Received>> Connection<F> {
     /// read is armed.
     pub(super) async fn give_away(&mut self) -> Given {
         let shard = Rc::clone(&self.shard);
-        while let Some(heir) = shard.heir.get() {
-            let name = &shard.doors[self.listener as usize].name;
-            // The successor hears what the balancer said.
-            let (told, introduced) = match &self.introduced {
-                Introduced::By(client) => {
-                    let mut bytes = proxy::encode(client).into_bytes();
-                    bytes.extend_from_slice(self.reader.bytes());
-                    (Told::InFront, Some(bytes))
-                }
-                Introduced::Awaited => (Told::Awaited, None),
-                // Nobody may say it later.
-                Introduced::No => (Told::No, None),
-            };
-            let bytes = introduced.as_ref().unwrap_or(self.reader.bytes());
-            if bytes.len() > LEGACY_BYTES_MAX {
-                self.stays = true;
-                return Given::Kept;
-            }
-            match Legacy::give(heir, self.fd, name, told, bytes) {
-                Ok(()) => return Given::Away,
-                // As many are on their way as the kernel allows.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    timer::pause(Duration::from_millis(2)).await;
-                }
-                // The heir died: what is here is served here, until the master names another.
-                Err(_) => shard.heir.set(None),
-            }
-        }
-        Given::Kept
+        let given = shard.hand_over(self.fd, self.listener, &self.introduced, self.reader.bytes());
+        let given = given.await;
+        self.stays |= given == Given::Never;
+        given
     }
 }

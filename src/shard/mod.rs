@@ -15,6 +15,7 @@ mod exchange;
 mod heritage;
 mod listener;
 mod offered;
+mod parking;
 mod reader;
 mod refusal;
 mod request_log;
@@ -41,6 +42,7 @@ use slab::Slab;
 
 use errand::{Desk, Errand};
 use offered::Offered;
+use parking::Parking;
 use sendfile::Warm;
 use signal::Signal;
 use watch::Watches;
@@ -173,6 +175,7 @@ pub struct Shard {
     turn: Signal,
     ticking: Signal,
     watches: Watches,
+    parking: Parking,
     draining: Cell<bool>,
     /// Requests are held back, and who waits for the end of that.
     paused: Cell<bool>,
@@ -200,13 +203,14 @@ pub struct Shard {
 /// Runs a shard until it is told to end and all its connections are done.
 ///
 /// # Errors
-/// The kernel's, when it refuses the ring.
+/// The kernel's, when it refuses the ring or a descriptor.
 pub fn run(setup: Setup) -> std::io::Result<()> {
     let driver = setup.driver;
-    ring::run(driver, serve(setup))
+    let parking = Parking::new()?;
+    ring::run(driver, serve(setup, parking))
 }
 
-async fn serve(setup: Setup) {
+async fn serve(setup: Setup, parking: Parking) {
     let Setup { listeners, mailbox, done, index, .. } = setup;
     let row = setup.board.shard(index);
     row.set(place::THREAD_ID, crate::sys::thread_id() as u64);
@@ -238,6 +242,7 @@ async fn serve(setup: Setup) {
         turn: Signal::default(),
         ticking: Signal::default(),
         watches: Watches::default(),
+        parking,
         draining: Cell::new(false),
         paused: Cell::new(false),
         held_back: RefCell::default(),
@@ -263,6 +268,7 @@ async fn serve(setup: Setup) {
     monoio::spawn(turn::turns(Rc::clone(&shard)));
     monoio::spawn(turn::ticks(Rc::clone(&shard)));
     monoio::spawn(turn::sweeps(Rc::clone(&shard)));
+    monoio::spawn(parking::wakes(Rc::clone(&shard)));
     let accepting = listener::accept_on(&shard, listeners);
     monoio::spawn(turn::bells(Rc::clone(&shard), mailbox, done, accepting));
     shard.ended.wait().await;

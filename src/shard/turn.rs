@@ -73,7 +73,8 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         if let Some(files) = &shard.files {
             files.sweep(shard.watches.now_s());
         }
-        if shard.draining.get() && shard.watches.len() == 0 {
+        shard.look_at_idle();
+        if shard.draining.get() && shard.is_empty() {
             shard.ended.raise();
         }
     }
@@ -144,6 +145,7 @@ fn act(
                 accepting.stop(shard, LastLook::Serve);
             }
             shard.watches.end_idle();
+            shard.end_parked();
             shard.look_at_offered();
             end_when_empty(shard);
         }
@@ -169,7 +171,7 @@ fn end_when_empty(shard: &Rc<Shard>) {
     monoio::spawn(async move {
         // Accepts that were won just before the cancel come out in the next turns.
         super::timer::pause(Duration::from_millis(5)).await;
-        if shard.watches.len() == 0 {
+        if shard.is_empty() {
             shard.ended.raise();
         }
     });

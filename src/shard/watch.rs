@@ -20,8 +20,10 @@ pub struct Watch {
     read_s: Cell<u64>,
     write_s: Cell<u64>,
     expired: Cell<bool>,
-    /// Between two requests: may be closed at any time.
-    idle: Cell<bool>,
+    /// Since when it is between two requests, and may be closed at any time; 0 while it is not.
+    idle_since_s: Cell<u64>,
+    /// It has been idle for so long that it is to be parked.
+    parks: Cell<bool>,
     /// Ends the armed read, where that loses nothing: epoll takes no byte before it is asked.
     stop: Option<Signal>,
     /// Who wants to know that its request is a slow one, and for how many sweeps it has to be.
@@ -86,8 +88,27 @@ impl Watch {
         self.fd
     }
 
-    pub fn set_idle(&self, idle: bool) {
-        self.idle.set(idle);
+    /// Nothing is under way from `now_s` on.
+    pub fn begin_idle(&self, now_s: u64) {
+        self.idle_since_s.set(now_s.max(1));
+    }
+
+    pub fn end_idle(&self) {
+        self.idle_since_s.set(0);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle_since_s.get() != 0
+    }
+
+    /// Asks the connection to be parked; its read is to end then.
+    pub fn park(&self) {
+        self.parks.set(true);
+    }
+
+    /// Whether it was asked to, and until when it would be idle.
+    pub fn take_park(&self) -> Option<u64> {
+        self.parks.take().then(|| self.read_s.get())
     }
 }
 
@@ -111,7 +132,8 @@ impl Watches {
             read_s: Cell::new(u64::MAX),
             write_s: Cell::new(u64::MAX),
             expired: Cell::new(false),
-            idle: Cell::new(false),
+            idle_since_s: Cell::new(0),
+            parks: Cell::new(false),
             stop: drops.then(Signal::default),
             slow: RefCell::new(None),
             sweeps_left: Cell::new(0),
@@ -152,18 +174,29 @@ impl Watches {
     pub fn idle(&self) -> Vec<Rc<Watch>> {
         let watches = self.watches.borrow();
         let all = watches.iter().map(|(_, watch)| watch);
-        all.filter(|watch| watch.idle.get()).map(Rc::clone).collect()
+        all.filter(|watch| watch.is_idle()).map(Rc::clone).collect()
+    }
+
+    /// At most so many of those that have been idle since `since_s` or longer, and were not asked
+    /// to be parked yet.
+    pub fn idle_since(&self, since_s: u64, most: usize) -> Vec<Rc<Watch>> {
+        let is_long = |watch: &&Rc<Watch>| {
+            watch.is_idle() && !watch.parks.get() && watch.idle_since_s.get() <= since_s
+        };
+        let watches = self.watches.borrow();
+        let all = watches.iter().map(|(_, watch)| watch);
+        all.filter(is_long).take(most).map(Rc::clone).collect()
     }
 
     /// How many connections have a request.
     pub fn active(&self) -> usize {
-        self.watches.borrow().iter().filter(|(_, watch)| !watch.idle.get()).count()
+        self.watches.borrow().iter().filter(|(_, watch)| !watch.is_idle()).count()
     }
 
     /// Ends the connections that are between two requests.
     pub fn end_idle(&self) {
         for (_, watch) in self.watches.borrow().iter() {
-            if watch.idle.get() {
+            if watch.is_idle() {
                 sys::shut(watch.fd, Half::Read);
             }
         }

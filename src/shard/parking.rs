@@ -1,0 +1,227 @@
+//! Connections that have been idle for long: all that is left of one is its descriptor, which one
+//! epoll watches for all. What its peer sends next makes it a connection again.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+
+use monoio::net::{TcpStream, UnixStream};
+use slab::Slab;
+
+use super::connection::{self, Begun, Connection, Introduced};
+use super::listener::{Peer, log_and_end, peer_of};
+use super::stream::{Received, Stream};
+use super::{Shard, heritage};
+use crate::shared::shard as place;
+use crate::sys;
+
+/// Seconds that a connection is idle before its memory is given back.
+const AFTER_S: u64 = 5;
+/// So many connections are parked in one sweep: each costs some microseconds.
+const AT_ONCE: usize = 128;
+/// So many have to be parked before the memory goes back to the system, which costs more.
+const TRIM_AFTER: usize = 1024;
+
+/// All that is left of a connection.
+pub(super) struct Parked {
+    pub(super) fd: OwnedFd,
+    /// The number of its listener.
+    pub(super) listener: u32,
+    /// A worker process has had a copy of the socket.
+    was_copied: bool,
+    /// When it ends for lack of a request.
+    deadline_s: u64,
+    /// None stands for `No`, which needs no room.
+    introduced: Option<Box<Introduced>>,
+}
+
+impl Parked {
+    pub(super) fn introduced(&self) -> Introduced {
+        self.introduced.as_deref().cloned().unwrap_or(Introduced::No)
+    }
+}
+
+/// The parked connections of a shard.
+pub(super) struct Parking {
+    epoll: OwnedFd,
+    parked: RefCell<Slab<Parked>>,
+    /// How many were parked since memory went back.
+    untrimmed: Cell<usize>,
+}
+
+impl Parking {
+    /// # Errors
+    /// The kernel's (too many files).
+    pub(super) fn new() -> io::Result<Parking> {
+        Ok(Parking {
+            epoll: sys::epoll::new()?,
+            parked: RefCell::default(),
+            untrimmed: Cell::new(0),
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parked.borrow().is_empty()
+    }
+
+    fn put(&self, parked: Parked) -> io::Result<()> {
+        let mut all = self.parked.borrow_mut();
+        let place = all.vacant_entry();
+        sys::epoll::add(&self.epoll, &parked.fd, place.key() as u64)?;
+        place.insert(parked);
+        self.untrimmed.set(self.untrimmed.get() + 1);
+        Ok(())
+    }
+
+    fn take(&self, key: usize) -> Option<Parked> {
+        let parked = self.parked.borrow_mut().try_remove(key)?;
+        sys::epoll::remove(&self.epoll, &parked.fd);
+        Some(parked)
+    }
+
+    /// Any one of them.
+    fn take_one(&self) -> Option<Parked> {
+        let key = self.parked.borrow().iter().next().map(|(key, _)| key)?;
+        self.take(key)
+    }
+
+    /// Those whose deadline has passed.
+    fn late(&self, now_s: u64) -> Vec<usize> {
+        let parked = self.parked.borrow();
+        let late = parked.iter().filter(|(_, parked)| parked.deadline_s <= now_s);
+        late.map(|(key, _)| key).collect()
+    }
+}
+
+/// Makes connections of those whose peer sent something or left.
+pub(super) async fn wakes(shard: Rc<Shard>) {
+    // Only asked whether it is readable: an epoll is no socket.
+    let copy = sys::duplicate(shard.parking.epoll.as_raw_fd());
+    let Ok(stream) = copy.and_then(|copy| UnixStream::from_std(copy.into())) else {
+        return log_and_end(&shard, "no descriptor is left for idle connections");
+    };
+    let mut keys = Vec::new();
+    loop {
+        // A failed wait (an interrupted turn) is only a reason to look.
+        let _ = stream.readable(false).await;
+        sys::epoll::ready(&shard.parking.epoll, &mut keys);
+        for key in keys.drain(..) {
+            if let Some(parked) = shard.parking.take(key as usize) {
+                shard.unpark(parked);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Asks connections that have been idle for long to be parked, and ends the late ones.
+    pub(super) fn look_at_idle(&self) {
+        let now_s = self.watches.now_s();
+        for key in self.parking.late(now_s) {
+            drop(self.parking.take(key));
+            self.count_open(-1);
+        }
+        if self.draining.get() {
+            return;
+        }
+        let long = self.watches.idle_since(now_s.saturating_sub(AFTER_S), AT_ONCE);
+        for watch in &long {
+            watch.park();
+            self.disarm(watch);
+        }
+        if long.is_empty() && self.parking.untrimmed.get() >= TRIM_AFTER {
+            self.parking.untrimmed.set(0);
+            sys::trim_memory();
+        }
+    }
+
+    /// Closes all that are parked: they are between two requests.
+    pub(super) fn end_parked(&self) {
+        while let Some(parked) = self.parking.take_one() {
+            drop(parked);
+            self.count_open(-1);
+        }
+    }
+
+    /// Gives all that are parked to the heir.
+    pub(super) async fn give_parked(self: Rc<Shard>) {
+        while let Some(parked) = self.parking.take_one() {
+            let Parked { fd, listener, .. } = &parked;
+            let introduced = parked.introduced();
+            let away = self.hand_over(fd.as_raw_fd(), *listener, &introduced, &[]);
+            match away.await {
+                heritage::Given::Away => self.count_open(-1),
+                heritage::Given::Kept | heritage::Given::Never => {
+                    self.unpark(parked);
+                    break;
+                }
+            }
+        }
+    }
+
+    fn unpark(self: &Rc<Shard>, parked: Parked) {
+        let introduced = parked.introduced();
+        let Parked { fd, listener, was_copied, .. } = parked;
+        self.count_open(-1);
+        let begun = Begun { bytes: Vec::new(), introduced, was_copied };
+        self.begin_again(fd, listener, begun);
+    }
+
+    /// Serves a connection that has been served before, here or by a predecessor.
+    pub(super) fn begin_again(self: &Rc<Shard>, fd: OwnedFd, listener: u32, begun: Begun) {
+        let door = &self.doors[listener as usize];
+        let stream = if door.is_unix {
+            let stream = std::os::unix::net::UnixStream::from(fd);
+            let set = stream.set_nonblocking(self.nonblocking);
+            let stream = set.and_then(|()| UnixStream::from_std(stream));
+            stream.map(|stream| (Stream::Unix(stream), Peer::default()))
+        } else {
+            let stream = std::net::TcpStream::from(fd);
+            let set = stream.set_nonblocking(self.nonblocking);
+            let peer = set.and_then(|()| stream.peer_addr()).map(peer_of);
+            TcpStream::from_std(stream).and_then(|stream| Ok((Stream::Tcp(stream), peer?)))
+        };
+        // A client that left meanwhile has no address any more.
+        let Ok((stream, mut peer)) = stream else { return };
+        if let Introduced::By(client) = &begun.introduced {
+            peer = Peer { addr: client.addr.clone(), port: client.port.clone() };
+        }
+        let watched = self.watches.add(stream.fd(), self.nonblocking);
+        let (shard, protocol) = (Rc::clone(self), door.protocol);
+        monoio::spawn(connection::run(shard, stream, peer, protocol, listener, begun, watched));
+    }
+
+    /// Counts open connections; parked ones are.
+    pub(super) fn count_open(&self, change: i64) {
+        let open = self.row.get(place::OPEN).saturating_add_signed(change);
+        self.row.set(place::OPEN, open);
+    }
+
+    /// Whether no connection is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.watches.len() == 0 && self.parking.is_empty()
+    }
+}
+
+impl<F: Future<Output = Received>> Connection<F> {
+    /// Leaves the descriptor to the shard; false if it cannot, and the connection goes on. While no
+    /// read is armed and nothing has come.
+    pub(super) fn park(&mut self, deadline_s: u64) -> bool {
+        // A number of its own: the runtime knows this one.
+        let Ok(fd) = sys::duplicate(self.fd) else { return false };
+        let introduced = match &self.introduced {
+            Introduced::No => None,
+            known => Some(Box::new(known.clone())),
+        };
+        let (listener, was_copied) = (self.listener, self.was_copied);
+        let parked = Parked { fd, listener, was_copied, deadline_s, introduced };
+        if self.shard.parking.put(parked).is_err() {
+            return false;
+        }
+        self.shard.count_open(1);
+        // It is not to be shut at the close of this number.
+        self.was_copied = false;
+        true
+    }
+}
