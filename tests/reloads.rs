@@ -67,7 +67,7 @@ fn letters_of_the_pipe_that_mean_nothing_here_are_explained() {
 }
 
 #[test]
-fn requests_that_a_reload_or_a_stop_cuts_are_named() {
+fn requests_that_a_reload_or_a_stop_cuts_are_named_and_answered() {
     for_each_mode(|mode| {
         let mut server = Server::http(mode, "all_by_path", &["--master", "--reload-mercy", "1"]);
         let slow = |name: &str| {
@@ -76,13 +76,21 @@ fn requests_that_a_reload_or_a_stop_cuts_are_named() {
             server.log.find(name, |text| text.contains(name).then_some(()));
             client
         };
-        let _first = slow("first");
+        let mut first = slow("first");
         server.signal(libc::SIGHUP);
         server.log.line("cut: GET /waits?/nonexistent/first on worker 1 core 0");
-        let _second = slow("second");
+        assert_eq!(first.response().status, 503);
+        let mut second = slow("second");
+        let mut waiting = server.connect();
+        waiting.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
         server.signal(libc::SIGTERM);
         server.log.line("requests still run after 1 seconds: leaving");
         server.log.line("cut: GET /waits?/nonexistent/second on worker 1 core 0");
+        for mut client in [second, waiting] {
+            let answer = client.response();
+            assert_eq!(answer.status, 503);
+            assert!(answer.closes());
+        }
         assert_eq!(server.stop(0), 0);
     });
 }

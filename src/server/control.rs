@@ -67,6 +67,9 @@ pub struct Control {
 /// A successor that was asked for because nobody can serve has come by then.
 const SUCCESSION: Duration = Duration::from_secs(30);
 
+/// So long a client may take for the last answer.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// Why the control thread leaves its loop.
 enum End {
     /// Finish what runs.
@@ -286,6 +289,17 @@ impl Control {
         }
     }
 
+    /// Lets clients know that their requests will not be answered.
+    fn give_up(&self) {
+        self.tell(Message::GiveUp);
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.shards.iter().all(|shard| shard.thread.is_finished())
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// One line for each worker.
     fn write_status(&self) {
         let board = self.plan.board;
@@ -375,6 +389,7 @@ impl Control {
                 let seconds = self.mercy.as_secs();
                 log::line(format_args!("requests still run after {seconds} seconds: leaving"));
                 self.name_running();
+                self.give_up();
                 return 0;
             }
         }

@@ -108,6 +108,8 @@ pub enum Message {
     Retire { heir: RawFd },
     /// Hold requests back and accept no more, or no longer.
     Pause(bool),
+    /// The process ends now: answer what has no answer.
+    GiveUp,
 }
 
 /// What a shard is made from. It crosses to the shard's thread.
@@ -177,6 +179,8 @@ pub struct Shard {
     watches: Watches,
     parking: Parking,
     draining: Cell<bool>,
+    /// The process ends now.
+    gives_up: Cell<bool>,
     /// Requests are held back, and who waits for the end of that.
     paused: Cell<bool>,
     held_back: RefCell<Vec<Waker>>,
@@ -244,6 +248,7 @@ async fn serve(setup: Setup, parking: Parking) {
         watches: Watches::default(),
         parking,
         draining: Cell::new(false),
+        gives_up: Cell::new(false),
         paused: Cell::new(false),
         held_back: RefCell::default(),
         heir: Cell::new(None),

@@ -112,6 +112,7 @@ impl Sending<'_> {
                 Some(head) => break (head, progress),
                 None if progress.stage == Stage::Failed => return self.lost_worker().await,
                 None if progress.stage == Stage::Done => return self.no_answer().await,
+                None if self.shard.gives_up.get() => return self.given_up().await,
                 None => self.news.changed(seen).await,
             }
         };
@@ -320,6 +321,11 @@ impl Sending<'_> {
     /// The app took longer than it may. What it does from now on goes nowhere.
     async fn too_late(&mut self) -> io::Result<Sent> {
         self.own(504, "Gateway Timeout", "the app took longer than this server allows").await
+    }
+
+    /// The server ends, and the app has not begun to answer.
+    async fn given_up(&mut self) -> io::Result<Sent> {
+        self.own(503, "Service Unavailable", "the server ended before the app had answered").await
     }
 
     async fn no_answer(&mut self) -> io::Result<Sent> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use monoio::net::UnixStream;
 
 use super::listener::{Accepting, LastLook};
+use super::signal::Signal;
 use super::timer::Timer;
 use super::{Message, Shard};
 use crate::shared::{Mailbox, rescue, shard as place};
@@ -137,6 +138,10 @@ fn act(
             news.clear();
         }
         Message::Pause(paused) => shard.set_paused(paused),
+        Message::GiveUp => {
+            shard.gives_up.set(true);
+            shard.news.iter().for_each(Signal::raise);
+        }
         Message::Drain => {
             shard.set_paused(false);
             shard.draining.set(true);
