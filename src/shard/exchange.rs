@@ -236,7 +236,8 @@ pub(super) async fn serve<F: Future<Output = Received>>(
         reader: &mut connection.reader,
         fd: connection.fd,
         watch: &connection.watch,
-        watches: lends || (request.keep_alive && is_http),
+        // Where the connection ends, whoever accepts the next one closes it, or the next sweep.
+        watches: !ends && (lends || (request.keep_alive && is_http)),
     };
     let sent = {
         let mut sending = respond::Sending {

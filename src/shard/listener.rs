@@ -207,6 +207,7 @@ async fn accept_loop(shard: Rc<Shard>, door: Rc<OpenDoor>, cancel: monoio::io::C
 
 fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, index: u32) {
     shard.row.bump(place::ACCEPTED, 1);
+    shard.look_at_offered();
     // Counted from here on, so that a drain waits for it.
     let watched = shard.watches.add(stream.fd(), shard.nonblocking);
     let introduced = match shard.proxy_protocol && protocol == Protocol::Http {
