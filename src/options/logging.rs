@@ -270,7 +270,8 @@ impl Route {
     pub(super) fn new(text: &str) -> Result<Route, Wrong> {
         let (logger, pattern) =
             text.trim().split_once(' ').ok_or(Wrong::Expected("a logger's name and a pattern"))?;
-        Ok(Route { logger: logger.to_owned(), pattern: pattern.trim().to_owned() })
+        let pattern = Value { text: Some(pattern.trim()) }.regex()?;
+        Ok(Route { logger: logger.to_owned(), pattern })
     }
 }
 

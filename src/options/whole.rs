@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::table;
+use super::logging::Route;
+use super::table::{self, Opt};
 use super::value::Value;
 use super::{Address, Options, Setting, alarm, logging};
 use crate::error::StartError;
@@ -48,21 +49,33 @@ pub(super) fn faults(options: &Options, settings: &[Setting]) -> Vec<Fault> {
     }
     for (place, setting) in settings.iter().enumerate() {
         let Some((_, opt)) = table::find(&setting.name) else { continue };
-        let text = setting.value.as_deref().unwrap_or("");
-        let wanted = match opt.names[0] {
-            "log-alarm" | "not-log-alarm" => match alarm::rule(text) {
-                Ok((names, _)) => names,
-                Err(_) => continue,
-            },
-            "alarm-segfault" => vec![text.to_owned()],
-            _ => continue,
-        };
-        let known = |name: &String| options.logs.alarms.alarms.iter().any(|a| a.name == *name);
-        if let Some(name) = wanted.iter().find(|name| !known(name)) {
-            faults.push((place, format!("there is no alarm \"{name}\"")));
-        }
+        faults.extend(unknown(options, setting, opt).map(|why| (place, why)));
     }
     faults
+}
+
+/// The alarm or logger that a setting names and that nothing defines.
+fn unknown(options: &Options, setting: &Setting, opt: &Opt) -> Option<String> {
+    let text = setting.value.as_deref().unwrap_or("");
+    let has_alarm = |name: &String| options.logs.alarms.alarms.iter().any(|a| a.name == *name);
+    let (kind, name) = match opt.names[0] {
+        "log-alarm" | "not-log-alarm" => {
+            let (names, _) = alarm::rule(text).ok()?;
+            ("alarm", names.into_iter().find(|name| !has_alarm(name))?)
+        }
+        "alarm-segfault" => ("alarm", Some(text.to_owned()).filter(|name| !has_alarm(name))?),
+        "log-route" | "log-req-route" => {
+            let loggers = match opt.names[0] {
+                "log-route" => &options.logs.loggers,
+                _ => &options.logs.request_loggers,
+            };
+            let name = Route::new(text).ok()?.logger;
+            let has_logger = loggers.iter().any(|logger| logger.name.as_ref() == Some(&name));
+            ("logger", Some(name).filter(|_| !has_logger)?)
+        }
+        _ => return None,
+    };
+    Some(format!("there is no {kind} \"{name}\""))
 }
 
 /// The place of the last setting of an option.
