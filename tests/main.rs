@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod auto_gzip;
 mod autoreload;
 mod cheaper;
 mod children;

@@ -784,13 +784,13 @@ pub static TABLE: &[Opt] = &[
         names: &["http-manage-expect"],
         takes: Takes::MaybeText,
         section: Section::Sockets,
-        status: Status::Adapted("It is always on; limit-post is the limit of bodies."),
-        help: "Answer Expect: 100-continue.",
-        set: |_, value| match value.number("a number") {
-            Ok(bytes) if bytes > 1 => {
-                Err(Wrong::Harmless(format!("it limits no body here: write limit-post = {bytes}")))
-            }
-            _ => Ok(()),
+        status: Status::Adapted("It is always on, 0 too; http-socket has it as well."),
+        help: "Answer Expect: 100-continue, with 413 for bodies over this many bytes.",
+        // uWSGI: a number that is no number is 0; a bare option and 1 set no limit.
+        set: |options, value| {
+            let bytes = value.number("a number of bytes").unwrap_or(0);
+            options.http.expected_bytes_max = Some(bytes).filter(|&bytes| bytes > 1);
+            Ok(())
         },
         ..ROW
     },
@@ -811,8 +811,9 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["http-auto-gzip"],
         section: Section::Sockets,
-        status: Status::Absent("Let nginx compress."),
-        help: "Compress responses that ask for it.",
+        status: Status::Adapted("http-socket has it too; the field that asks is not sent."),
+        help: "Compress responses with uWSGI-Encoding: gzip and no Content-Length.",
+        set: |options, value| Ok(options.http.auto_gzip = value.flag()),
         ..ROW
     },
     Opt {

@@ -96,7 +96,11 @@ pub fn plan(
         },
         strict: options.wsgi_strict,
         catch_exceptions: options.catch_exceptions,
-        amendment: Arc::new(Amendment::new(&options.http.added, &options.http.removed)),
+        amendment: Arc::new(Amendment::new(
+            &options.http.added,
+            &options.http.removed,
+            options.http.auto_gzip,
+        )),
         on_exception: options.recycling.on_exception.clone(),
         limit_as: options.recycling.limit_as.filter(|&mib| mib > 0).map(|mib| mib << 20),
         file_wrapper: !options.wsgi_disable_file_wrapper,
