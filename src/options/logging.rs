@@ -140,6 +140,10 @@ impl Logger {
     }
 }
 
+/// What takes lines, by its name.
+pub(super) const ENGINES: [&str; 8] =
+    ["file", "stdio", "fd", "syslog", "rsyslog", "systemd", "socket", "pipe"];
+
 fn engine(name: &str, argument: &str) -> Result<Engine, Wrong> {
     let needed = |what: &'static str| match argument {
         "" => Err(Wrong::Expected(what)),
@@ -160,8 +164,8 @@ fn engine(name: &str, argument: &str) -> Result<Engine, Wrong> {
              syslog, or pipe:COMMAND"
         ))),
         _ => Err(Wrong::Because(format!(
-            "the engine {name} is not known; these are: file, stdio, fd, syslog, rsyslog, systemd, \
-             socket, pipe"
+            "the engine {name} is not known; these are: {}",
+            ENGINES.join(", ")
         ))),
     }
 }

@@ -1,5 +1,6 @@
 //! What is wrong with settings beside each other, and, for `--check-config`, on this machine.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::logging::Route;
@@ -32,7 +33,7 @@ pub(super) fn refuse(options: &Options, settings: &[Setting]) -> Result<(), Star
 
 /// What cannot be meant, whatever the machine.
 pub(super) fn faults(options: &Options, settings: &[Setting]) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let mut faults = forbidden(settings);
     // uWSGI: this is an error, and nothing is served.
     if let Some(minimum) = options.cheaper.filter(|&minimum| minimum >= options.processes)
         && minimum > 0
@@ -52,6 +53,34 @@ pub(super) fn faults(options: &Options, settings: &[Setting]) -> Vec<Fault> {
         faults.extend(unknown(options, setting, opt).map(|why| (place, why)));
     }
     faults
+}
+
+/// Options that a list does not allow. uWSGI: of several lists the last one of its kind counts, and
+/// names are compared as they are written.
+fn forbidden(settings: &[Setting]) -> Vec<Fault> {
+    let list = |setting| Some((setting, names(setting)));
+    let (mut black, mut white) = (None, None);
+    let mut faults = Vec::new();
+    for (place, setting) in settings.iter().enumerate() {
+        let has = |list: &Option<(&Setting, HashSet<&str>)>, is_in: bool| {
+            let by = list.as_ref().filter(|(_, names)| names.contains(&*setting.name) == is_in);
+            by.map(|(by, _)| format!("it is forbidden by the {} of {}", by.name, by.origin))
+        };
+        faults.extend(has(&black, true).or(has(&white, false)).map(|why| (place, why)));
+        match setting.name.as_str() {
+            "blacklist" => black = list(setting),
+            "whitelist" => white = list(setting),
+            "end-blacklist" => black = None,
+            "end-whitelist" => white = None,
+            _ => {}
+        }
+    }
+    faults
+}
+
+/// The words of a value.
+fn names(setting: &Setting) -> HashSet<&str> {
+    setting.value.as_deref().unwrap_or("").split(' ').collect()
 }
 
 /// The alarm or logger that a setting names and that nothing defines.

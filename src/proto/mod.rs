@@ -33,7 +33,7 @@ pub struct Limits {
     /// (uWSGI: `limit-post`).
     pub body_bytes_max: u64,
     /// Bytes of a body whose client waits for `100 Continue`; `u64::MAX` is no limit
-    /// (uWSGI: `http-manage-expect`). HTTP only; a chunked body has no length to be held against it.
+    /// (uWSGI: `http-manage-expect`). HTTP only; a chunked body has no length to compare.
     pub expected_bytes_max: u64,
 }
 
