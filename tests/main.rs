@@ -9,6 +9,7 @@ mod harness;
 
 mod auto_gzip;
 mod autoreload;
+mod background;
 mod cheaper;
 mod children;
 mod chunked;
