@@ -141,7 +141,8 @@ fn from_source(
     if content.contains(&0) {
         return Err(format!("expected text in {source}, found a NUL byte"));
     }
-    Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned()))
+    // uWSGI: blanks before the end of the line are part of the value.
+    Ok(Some(String::from_utf8_lossy(&content).trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// What a file holds, as far as a value may be long.

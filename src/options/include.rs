@@ -317,15 +317,17 @@ fn settings(
         read.warnings.push(format!("{path}: no section [{section}], so nothing is read: {found}"));
     }
     for Entry { line, key, value } in content.entries {
-        let value = value.map(|value| {
-            let (value, unknown) = magic.apply(&value);
+        let mut replaced = |text: &str| {
+            let (text, unknown) = magic.apply(text);
             for letters in unknown {
                 let what = format!("{key}: {letters} means nothing and was taken out");
                 read.warnings.push(format!("{}: {what}", at(line)));
             }
-            value
-        });
-        push(Setting { name: key, value, origin: at(line) }, read)?;
+            text
+        };
+        let value = value.map(|value| replaced(&value));
+        let name = if key.contains('%') { replaced(&key) } else { key };
+        push(Setting { name, value, origin: at(line) }, read)?;
     }
     Ok(())
 }
