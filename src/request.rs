@@ -110,6 +110,90 @@ impl Request {
     }
 }
 
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    Brotli,
+    Gzip,
+}
+
+impl Coding {
+    /// The value of Content-Encoding.
+    pub fn name(self) -> &'static str {
+        match self {
+            Coding::Brotli => "br",
+            Coding::Gzip => "gzip",
+        }
+    }
+}
+
+/// The codings that a client takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Codings {
+    brotli: bool,
+    gzip: bool,
+}
+
+impl Codings {
+    /// What the Accept-Encoding fields among `fields` of `head` name.
+    pub fn of(head: &[u8], kind: Fields, fields: &[Field]) -> Codings {
+        let prefix: &[u8] = if kind == Fields::Vars { b"HTTP_" } else { b"" };
+        let mut codings = Codings::default();
+        for field in fields {
+            let name = field.name.of(head).strip_prefix(prefix);
+            if name.is_some_and(|name| is_named(name, b"accept-encoding")) {
+                codings.accept(field.value.of(head));
+            }
+        }
+        codings
+    }
+
+    /// Adds what an Accept-Encoding field names; one with the weight 0 is refused (RFC 9110,
+    /// 12.5.3).
+    fn accept(&mut self, field: &[u8]) {
+        for item in field.split(|&byte| byte == b',') {
+            let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            let name = parts.next().unwrap_or(b"");
+            let is_taken = !parts.any(is_zero);
+            if name.eq_ignore_ascii_case(b"br") {
+                self.brotli = is_taken;
+            } else if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") {
+                self.gzip = is_taken;
+            }
+        }
+    }
+
+    pub fn has_gzip(self) -> bool {
+        self.gzip
+    }
+
+    /// One number for each set of them.
+    pub fn bits(self) -> u8 {
+        u8::from(self.brotli) | u8::from(self.gzip) << 1
+    }
+
+    /// The smaller ones first.
+    pub fn in_order(self) -> impl Iterator<Item = Coding> {
+        let brotli = self.brotli.then_some(Coding::Brotli);
+        brotli.into_iter().chain(self.gzip.then_some(Coding::Gzip))
+    }
+}
+
+/// `q=0`, `q=0.0` and so on.
+fn is_zero(parameter: &[u8]) -> bool {
+    let weight = match parameter {
+        [b'q' | b'Q', b'=', weight @ ..] => weight,
+        _ => return false,
+    };
+    weight.first() == Some(&b'0') && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
+}
+
+/// Whether a field's or variable's name is `wanted`, which is in small letters.
+pub fn is_named(name: &[u8], wanted: &[u8]) -> bool {
+    let small = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == wanted.len() && name.iter().zip(wanted).all(|(a, b)| small(a) == *b)
+}
+
 /// A mountpoint as it is compared. uWSGI: a `/` at its end does not count.
 pub fn mountpoint(written: &str) -> Vec<u8> {
     written.strip_suffix('/').unwrap_or(written).as_bytes().to_vec()
@@ -149,6 +233,21 @@ pub fn decode_path(path: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_a_client_takes() {
+        let accepted = |fields: &[&str]| {
+            let mut codings = Codings::default();
+            fields.iter().for_each(|field| codings.accept(field.as_bytes()));
+            codings.in_order().map(Coding::name).collect::<Vec<_>>()
+        };
+        assert_eq!(accepted(&["gzip, deflate, br, zstd"]), ["br", "gzip"]);
+        assert_eq!(accepted(&["GZIP;q=0.5", "x"]), ["gzip"]);
+        assert_eq!(accepted(&["gzip", "br"]), ["br", "gzip"]);
+        assert_eq!(accepted(&["br;q=0, gzip;q=0.001"]), ["gzip"]);
+        assert_eq!(accepted(&["gzip; q=0.000,br;q=0"]), [""; 0]);
+        assert_eq!(accepted(&["identity, *", "bro, gzipped"]), [""; 0]);
+    }
 
     #[test]
     fn the_longest_mountpoint_of_whole_segments_wins() {

@@ -88,16 +88,18 @@ pub struct Amendment {
     pub count: u32,
     /// Names that no response of the app keeps.
     pub removed: Vec<String>,
+    /// Responses that ask for it are compressed. uWSGI: `http-auto-gzip`.
+    pub gzip: bool,
 }
 
 impl Amendment {
-    pub fn new(added: &[(String, String)], removed: &[String]) -> Amendment {
+    pub fn new(added: &[(String, String)], removed: &[String], gzip: bool) -> Amendment {
         let mut lines = Vec::new();
         for (name, value) in added {
             // A Vec takes all that is written to it.
             let _ = write!(lines, "{name}: {value}\r\n");
         }
-        Amendment { lines, count: added.len() as u32, removed: removed.to_vec() }
+        Amendment { lines, count: added.len() as u32, removed: removed.to_vec(), gzip }
     }
 
     /// Whether a field of the app is left out.

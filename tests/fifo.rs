@@ -83,6 +83,30 @@ fn workers_are_added_and_ended_by_hand() {
 }
 
 #[test]
+fn the_algorithm_manual_leaves_the_workers_to_the_operator() {
+    for_each_process_mode(|mode| {
+        let directory = scratch();
+        let pipe = pipe_in(&directory);
+        let name = pipe.display().to_string();
+        let cheaper = ["--processes", "3", "--cheaper", "1", "--cheaper-initial", "2"];
+        let manual = ["--cheaper-algo", "manual", "--cheaper-overload", "1"];
+        let stats = ["--stats", "127.0.0.1:0", "--master-fifo", &name];
+        let more = [&["--master"][..], &cheaper, &manual, &stats].concat();
+        let server = Server::http(mode, "all_by_path", &more);
+        assert_eq!(cheap(&server), 1);
+        let began = std::time::Instant::now();
+        // The algorithm `spare` would have ended one by then.
+        eventually("four looks", || began.elapsed().as_secs() >= 4);
+        assert_eq!(cheap(&server), 1);
+        std::fs::write(&pipe, "+").unwrap();
+        eventually("all workers are there", || cheap(&server) == 0);
+        std::fs::write(&pipe, "-").unwrap();
+        eventually("one worker has left", || cheap(&server) == 1);
+        assert_eq!(server.get("/hello").text(), "hello");
+    });
+}
+
+#[test]
 fn cheap_workers_come_back_with_a_request() {
     for_each_process_mode(|mode| {
         let directory = scratch();

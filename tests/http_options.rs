@@ -295,3 +295,27 @@ fn an_address_of_another_machine_can_be_bound() {
     assert!(server.log.text().contains("bound to TCP address 192.0.2.77:"));
     assert_eq!(server.stop(libc::SIGTERM), 0);
 }
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
+    for_each_mode(|mode| {
+        let server = Server::http(mode, "reads", &["--http-manage-expect=100"]);
+        let head = |length: usize, more: &str| {
+            format!("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{more}\r\n")
+        };
+        let expect = "Expect: 100-continue\r\n";
+        let mut client = server.connect();
+        client.send(head(101, expect));
+        let refused = client.response();
+        assert_eq!(refused.status, 413);
+        assert!(refused.text().contains("http-manage-expect"), "{}", refused.text());
+        client.assert_closed();
+        let mut client = server.connect();
+        client.send(head(100, expect));
+        assert_eq!(client.read_exact(25), b"HTTP/1.1 100 Continue\r\n\r\n");
+        client.send("x".repeat(100));
+        assert_eq!(client.response().status, 200);
+        // uWSGI: without the question there is no limit.
+        assert_eq!(server.ask(head(101, "") + &"x".repeat(101)).status, 200);
+    });
+}

@@ -98,6 +98,22 @@ fn names_the_line_of_what_is_wrong() {
             &["app.ini:3: cheaper: invalid cheaper value: 5"],
         ),
         ("[uwsgi]\nhttp-socket = :0\nlog-drain = (\n", &["app.ini:3: log-drain: \"(\" is no"]),
+        (
+            "[uwsgi]\nhttp-socket = :0\nlogger = a stdio\nlog-route = a [\n",
+            &["app.ini:4: log-route: \"[\" is no regular expression: "],
+        ),
+        (
+            "[uwsgi]\nhttp-socket = :0\nreq-logger = a stdio\nlog-req-route = b x\n",
+            &["app.ini:4: log-req-route: there is no logger \"b\""],
+        ),
+        (
+            "[uwsgi]\nhttp-socket = :0\nblacklist = threads master\nmaster = true\n",
+            &["app.ini:4: master: it is forbidden by the blacklist of app.ini:3"],
+        ),
+        (
+            "[uwsgi]\nwhitelist = http-socket\nhttp-socket = :0\nend-whitelist =\n",
+            &["app.ini:4: end-whitelist: it is forbidden by the whitelist of app.ini:2"],
+        ),
         ("[uwsgi]\nenv = A=\0\n", &["app.ini:2: env: expected text, found a NUL byte"]),
     ] {
         std::fs::write(directory.path().join("app.ini"), text).unwrap();

@@ -7,7 +7,9 @@
 
 mod harness;
 
+mod auto_gzip;
 mod autoreload;
+mod background;
 mod cheaper;
 mod children;
 mod chunked;

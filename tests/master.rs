@@ -333,44 +333,6 @@ fn a_pidfile_names_whom_to_reload_and_to_stop() {
 }
 
 #[test]
-fn goes_to_the_background() {
-    for option in ["--daemonize", "--daemonize2"] {
-        let directory = scratch();
-        let path = |name: &str| directory.path().join(name).display().to_string();
-        let (log, pidfile) = (path("log"), path("pid"));
-        let hello = app("hello");
-        let args =
-            ["--http-socket", "127.0.0.1:0", "--wsgi-file", &hello, option, &log, "--pidfile"];
-        let mut command = command(&args);
-        command.args([&pidfile, "--master", "--vacuum"]);
-        // Nothing of it keeps the terminal open: the output ends with the command.
-        let (code, shown) = Process::start(command).finish();
-        assert_eq!((code, shown.as_str()), (0, ""), "{option}");
-        let text = || std::fs::read_to_string(&log).unwrap_or_default();
-        if option == "--daemonize2" {
-            assert!(text().contains("WSGI app 0"), "the app is loaded: {}", text());
-        }
-        eventually("it is ready", || text().contains("uwring is ready"));
-        let pid: i32 = std::fs::read_to_string(&pidfile).unwrap().trim().parse().unwrap();
-        uwring::sys::kill(pid, libc::SIGTERM);
-        eventually("it leaves", || text().contains("goodbye to uwring."));
-        await_gone(pid);
-    }
-}
-
-#[test]
-fn daemonize2_shows_why_the_app_does_not_start() {
-    let directory = scratch();
-    let log = directory.path().join("log").display().to_string();
-    let broken = app("raises_at_import");
-    let mut command = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &broken]);
-    command.args(["--daemonize2", &log, "--need-app"]);
-    let (code, shown) = Process::start(command).finish();
-    assert_eq!(code, 1, "{shown}");
-    assert!(shown.contains("no app loaded. GAME OVER"), "{shown}");
-}
-
-#[test]
 fn takes_the_sockets_that_systemd_opened() {
     for_each_mode(|mode| {
         let directory = scratch();

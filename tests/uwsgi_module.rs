@@ -227,6 +227,26 @@ fn a_decorated_thread_and_a_file_that_changes() {
 }
 
 #[test]
+fn a_touched_file_raises_a_signal() {
+    for_each_mode(|mode| {
+        let directory = scratch();
+        let (file, code) = (directory.path().join("touched"), directory.path().join("app.py"));
+        std::fs::write(&file, "").unwrap();
+        let hears = "lambda n: print('heard', n, 'in', uwsgi.worker_id(), flush=True)";
+        let register = format!("import uwsgi\nuwsgi.register_signal(17, 'workers', {hears})\n");
+        let app = "application = lambda environ, start_response: []\n";
+        std::fs::write(&code, register + app).unwrap();
+        let touch = format!("{} 17", file.display());
+        let code = code.display().to_string();
+        let start = ["--http-socket", "127.0.0.1:0", "--wsgi-file", &code, "--processes", "2"];
+        let server = Server::start(mode, &[&start[..], &["--touch-signal", &touch]].concat());
+        std::fs::write(&file, "touched").unwrap();
+        server.log.line("heard 17 in 1");
+        server.log.line("heard 17 in 2");
+    });
+}
+
+#[test]
 fn a_reloaded_server_says_so() {
     let server = Server::http(Mode::ANY, "evaluates", &["--master"]);
     server.signal(libc::SIGHUP);

@@ -10,6 +10,8 @@ mod signals;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use answers::{
     CurrentFrames, Environ, ListenQueue, Log, MasterPid, Mem, Micros, MuleId, Reload, RequestId,
@@ -54,6 +56,8 @@ pub struct Facts {
     pub autoreload: Option<Autoreload>,
     /// uWSGI: `py-tracebacker`, the beginning of the sockets' paths.
     pub tracebacker: Option<String>,
+    /// uWSGI: `touch-signal`, files and signals.
+    pub touch_signals: Vec<(PathBuf, u8)>,
 }
 
 /// uWSGI: `py-autoreload`.
@@ -85,6 +89,7 @@ pub struct Module {
     harakiri: Kept,
     autoreload: Option<Autoreload>,
     tracebacker: Option<String>,
+    touch_signals: Vec<(PathBuf, u8)>,
     api: crate::python::KeptNative<Api>,
 }
 
@@ -158,6 +163,7 @@ impl Module {
             harakiri,
             autoreload,
             tracebacker: facts.tracebacker.clone(),
+            touch_signals: facts.touch_signals.clone(),
             api: api.keep(),
         };
         let values = values(py, facts);
@@ -201,6 +207,10 @@ impl Module {
         }
         if let Some(prefix) = &self.tracebacker {
             self.call(py, "start_tracebacker", [&py.fs_str(prefix.as_bytes())])?;
+        }
+        for (path, signal) in self.touch_signals.iter().filter(|_| worker == 1) {
+            let path = py.fs_str(path.as_os_str().as_bytes());
+            self.call(py, "add_file_monitor", [&py.int(i64::from(*signal)), &path])?;
         }
         self.call(py, "after_fork", [])
     }

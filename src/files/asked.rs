@@ -1,7 +1,6 @@
 //! What a request says that matters to a file: conditions, ranges, codings.
 
-use super::siblings::Codings;
-use crate::request::{Fields, Request};
+use crate::request::{Fields, Request, is_named};
 
 /// The fields of a request for a file.
 #[derive(Debug, Default)]
@@ -52,25 +51,6 @@ impl<'h> Asked<'h> {
         }
         asked
     }
-}
-
-/// Whether a field's or variable's name is `wanted`, which is in small letters.
-fn is_named(name: &[u8], wanted: &[u8]) -> bool {
-    let small = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == wanted.len() && name.iter().zip(wanted).all(|(a, b)| small(a) == *b)
-}
-
-/// The codings that the client takes.
-pub(super) fn codings(head: &[u8], request: &Request) -> Codings {
-    let prefix: &[u8] = if request.kind == Fields::Vars { b"HTTP_" } else { b"" };
-    let mut codings = Codings::default();
-    for field in &request.fields {
-        let name = field.name.of(head).strip_prefix(prefix);
-        if name.is_some_and(|name| is_named(name, b"accept-encoding")) {
-            codings.accept(field.value.of(head));
-        }
-    }
-    codings
 }
 
 /// The directory that the server in front of us names. An HTTP client cannot name one.

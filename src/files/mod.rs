@@ -29,11 +29,11 @@ pub use search::{Found, Outcome, Place, Search};
 
 use cache::Cache;
 use expires::Expiry;
-use siblings::{Codings, Siblings};
+use siblings::Siblings;
 use types::Types;
 
 use crate::options::{self, Options, ServeMode};
-use crate::request::{Request, longest_mountpoint, mountpoint};
+use crate::request::{Codings, Request, longest_mountpoint, mountpoint};
 
 /// Which files are served and how: made once, the same for all shards.
 pub struct Rules {
@@ -182,7 +182,7 @@ impl Files {
         }
         let codings = match self.rules.siblings.is_empty() {
             true => Codings::default(),
-            false => asked::codings(head, request),
+            false => Codings::of(head, request.kind, &request.fields),
         };
         let mut key = Vec::with_capacity(1 + path.len() + docroot.map_or(0, |d| 1 + d.len()));
         key.push(codings.bits());

@@ -18,8 +18,8 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::siblings::{Coding, Codings};
-use super::{Kind, Rules, etag, path};
+use super::{Kind, Rules, etag, path, siblings};
+use crate::request::{Coding, Codings};
 
 /// A file of at most so many bytes is kept in memory for as long as it does not change.
 pub(super) const SMALL_BYTES: u64 = 128 * 1024;
@@ -224,7 +224,7 @@ impl Search {
         if self.rules.siblings.of(named) {
             for coding in self.codings.in_order() {
                 let mut sibling = named.as_os_str().to_owned();
-                sibling.push(coding.ending());
+                sibling.push(siblings::ending(coding));
                 if let Some((file, metadata)) = open(Path::new(&sibling))? {
                     let path = Path::new(&sibling);
                     return self.describe(path, named, Some(coding), file, &metadata).map(Some);

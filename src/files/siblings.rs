@@ -4,72 +4,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::options::{Compressed, Pattern};
+use crate::request::Coding;
 
-/// How a sibling is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    Brotli,
-    Gzip,
-}
-
-impl Coding {
-    /// The value of Content-Encoding.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Coding::Brotli => "br",
-            Coding::Gzip => "gzip",
-        }
+/// What the name of a sibling ends in.
+pub(super) fn ending(coding: Coding) -> &'static str {
+    match coding {
+        Coding::Brotli => ".br",
+        Coding::Gzip => ".gz",
     }
-
-    pub(super) fn ending(self) -> &'static str {
-        match self {
-            Coding::Brotli => ".br",
-            Coding::Gzip => ".gz",
-        }
-    }
-}
-
-/// The codings that a client takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Codings {
-    brotli: bool,
-    gzip: bool,
-}
-
-impl Codings {
-    /// Adds what an Accept-Encoding field names; one with the weight 0 is refused (RFC 9110,
-    /// 12.5.3).
-    pub(super) fn accept(&mut self, field: &[u8]) {
-        for item in field.split(|&byte| byte == b',') {
-            let mut parts = item.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-            let name = parts.next().unwrap_or(b"");
-            let is_taken = !parts.any(is_zero);
-            if name.eq_ignore_ascii_case(b"br") {
-                self.brotli = is_taken;
-            } else if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") {
-                self.gzip = is_taken;
-            }
-        }
-    }
-
-    pub(super) fn bits(self) -> u8 {
-        u8::from(self.brotli) | u8::from(self.gzip) << 1
-    }
-
-    /// The smaller ones first.
-    pub(super) fn in_order(self) -> impl Iterator<Item = Coding> {
-        let brotli = self.brotli.then_some(Coding::Brotli);
-        brotli.into_iter().chain(self.gzip.then_some(Coding::Gzip))
-    }
-}
-
-/// `q=0`, `q=0.0` and so on.
-fn is_zero(parameter: &[u8]) -> bool {
-    let weight = match parameter {
-        [b'q' | b'Q', b'=', weight @ ..] => weight,
-        _ => return false,
-    };
-    weight.first() == Some(&b'0') && weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
 }
 
 /// Which files may have siblings.
@@ -123,21 +65,6 @@ impl Siblings {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_what_a_client_takes() {
-        let accepted = |fields: &[&str]| {
-            let mut codings = Codings::default();
-            fields.iter().for_each(|field| codings.accept(field.as_bytes()));
-            codings.in_order().map(Coding::name).collect::<Vec<_>>()
-        };
-        assert_eq!(accepted(&["gzip, deflate, br, zstd"]), ["br", "gzip"]);
-        assert_eq!(accepted(&["GZIP;q=0.5", "x"]), ["gzip"]);
-        assert_eq!(accepted(&["gzip", "br"]), ["br", "gzip"]);
-        assert_eq!(accepted(&["br;q=0, gzip;q=0.001"]), ["gzip"]);
-        assert_eq!(accepted(&["gzip; q=0.000,br;q=0"]), [""; 0]);
-        assert_eq!(accepted(&["identity, *", "bro, gzipped"]), [""; 0]);
-    }
 
     #[test]
     fn the_options_name_the_files() {

@@ -90,8 +90,8 @@ fn perform(deed: &Deed, moment: Moment) -> Result<(), StartError> {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(*mode))
                 .map_err(failed(format!("chmod {}", path.display())))?;
         }
-        // The master asks for them by itself.
-        Deed::UnixSignal(..) => {}
+        // The master asks for these by itself, and workers for those.
+        Deed::UnixSignal(..) | Deed::Signal(_) => {}
     }
     Ok(())
 }

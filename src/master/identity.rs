@@ -349,6 +349,23 @@ impl Pidfiles {
         Ok(())
     }
 
+    /// uWSGI: with `daemonize2` a relative `pidfile` is written in `chdir` as well, and that is the
+    /// one that names the server. The first is where it is looked for without `daemonize2`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn want_again(&mut self, options: &Options) -> Result<(), StartError> {
+        let Some(path) = options.pidfile.as_ref().filter(|path| path.is_relative()) else {
+            return Ok(());
+        };
+        let moves = options.chdir.is_some() && options.daemonize.is_none();
+        let is_written = std::path::absolute(path).is_ok_and(|path| self.0.contains(&path));
+        match moves && options.daemonize2.is_some() && !is_written {
+            true => self.write(options, "pidfile", path),
+            false => Ok(()),
+        }
+    }
+
     pub fn paths(&self) -> &[PathBuf] {
         &self.0
     }

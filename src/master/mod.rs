@@ -115,6 +115,7 @@ pub fn run(
     identity::banner();
     made.pidfile.want(&made.options, "pidfile")?;
     identity::change_directory(&made.options)?;
+    made.pidfile.want_again(&made.options)?;
     made.pidfile.want(&made.options, "safe-pidfile")?;
     wait::before_hooks(&made.options)?;
     hooks::run(&made.options, Moment::PreJail)?;

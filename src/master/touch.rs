@@ -34,7 +34,9 @@ impl Touches {
             }
             (path.clone(), seen)
         });
+        // Who hears a signal of the app's is known to the workers alone.
         let deeds = options.touch_deeds.iter();
+        let deeds = deeds.filter(|(_, deed)| !matches!(deed, Deed::Signal(_)));
         let deeds = deeds.map(|(path, deed)| (path.clone(), deed.clone(), look(path))).collect();
         let watch = |paths: &[PathBuf], change| -> Vec<_> {
             paths.iter().map(|path| (path.clone(), change, look(path))).collect()

@@ -37,6 +37,9 @@ pub enum AlarmDeed {
     Line(String),
 }
 
+/// What an alarm can do, by its name.
+pub(super) const KINDS: [&str; 3] = ["cmd", "udp", "log"];
+
 impl Default for Alarms {
     fn default() -> Alarms {
         Alarms {
@@ -76,7 +79,8 @@ impl Alarm {
             }
             (kind, _) => {
                 return Err(Wrong::Because(format!(
-                    "the alarm {kind} is not known; these are: cmd, udp, log"
+                    "the alarm {kind} is not known; these are: {}",
+                    KINDS.join(", ")
                 )));
             }
         };

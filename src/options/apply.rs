@@ -109,11 +109,14 @@ const MUST_HAVE_VALUE: [&str; 22] = [
 ];
 
 /// Whether nothing stands where a value belongs, as a variable that is empty leaves it; the setting
-/// is as if it were not there. uWSGI: nothing is 0, or an empty text that mostly does nothing.
+/// is as if it were not there. uWSGI: nothing is 0, or an empty text that mostly does nothing; a
+/// bare key is an empty text, or the number 1.
 fn is_empty(opt: &Opt, value: Value<'_>) -> bool {
     let is_address = matches!(opt.takes, Takes::Address | Takes::HttpAddress);
     let needs_one = !opt.takes.may_be_bare() && opt.takes != Takes::AnyText && !is_address;
-    value.text == Some("") && needs_one && !MUST_HAVE_VALUE.contains(&opt.names[0])
+    let is_text = matches!(opt.takes, Takes::Path | Takes::Pair | Takes::Word | Takes::Text);
+    let is_nothing = value.text == Some("") || is_text && value.text.is_none();
+    is_nothing && needs_one && !MUST_HAVE_VALUE.contains(&opt.names[0])
 }
 
 /// Carries one setting out; says what became of one that is left out.
@@ -124,7 +127,8 @@ pub(super) fn set(
     options: &mut Options,
 ) -> Result<Option<String>, StartError> {
     if is_empty(opt, value) {
-        return Ok(Some("nothing stands behind the =: it is as if it were not there".to_owned()));
+        let place = if value.text.is_some() { "the =" } else { "it" };
+        return Ok(Some(format!("nothing stands behind {place}: it is as if it were not there")));
     }
     let result = match opt.status {
         // Nothing depends on it, so nothing about it can be wrong enough to stop a start.
@@ -221,6 +225,28 @@ mod tests {
         // As whom, where and to whom is never left open.
         for name in ["uid", "gid", "chdir", "logto", "pidfile", "http-socket", "chmod-socket"] {
             assert!(parse(&[&format!("--{name}="), "--vacuum"]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_bare_key_is_an_empty_text_or_the_number_1() {
+        let read = |text: &str| {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("app.ini");
+            std::fs::write(&path, format!("[uwsgi]\n{text}\n")).expect("written");
+            parse(&["--ini", &path.display().to_string()])
+        };
+        for name in ["env", "pyargv", "module", "callable", "procname", "touch-exec", "pythonpath"]
+        {
+            let options = read(name).expect(name);
+            let [warning] = &options.warnings[..] else { panic!("{:?}", options.warnings) };
+            let message =
+                format!("{name}: nothing stands behind it: it is as if it were not there");
+            assert!(warning.ends_with(&message), "{warning}");
+        }
+        assert_eq!(read("max-requests").expect("a number").max_requests, Some(1));
+        for name in ["chdir", "uid", "logto", "mount", "cron", "socket"] {
+            assert!(read(name).is_err(), "{name}");
         }
     }
 

@@ -347,11 +347,15 @@ mod tests {
             "log-drain = (",
             "log-filter = [",
             "log-alarm = nosuch x",
+            "logger = a stdio\nlog-route = a (",
+            "logger = a stdio\nlog-route = b x",
+            "logger = a stdio\nlog-req-route = a x",
         ] {
             let (all, report) = verdicts(&format!("[uwsgi]\nsocket = :1\n{line}\n"));
-            assert_eq!(all[1].1, Verdict::Error, "{line}: {}", report.text());
-            assert!(!all[1].2.is_empty() && !report.would_start, "{line}");
-            let is_whole = line.starts_with("cheaper") || line.starts_with("log-");
+            let (_, verdict, note) = all.last().unwrap();
+            assert_eq!(*verdict, Verdict::Error, "{line}: {}", report.text());
+            assert!(!note.is_empty() && !report.would_start, "{line}");
+            let is_whole = line.starts_with("cheaper") || line.contains("log-");
             let text = check_text(&format!("[uwsgi]\nsocket = :1\n{line}\n"), "app.ini");
             assert_eq!(text.would_start, !is_whole, "{line}: {}", text.text());
         }

@@ -1,12 +1,19 @@
 //! The text of a configuration file.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 /// A file beyond this is none that a person wrote.
 const FILE_BYTES_MAX: u64 = 32 << 20;
+
+/// Seconds that somebody has to begin to write to a named pipe.
+const PIPE_WAIT_S: i64 = if cfg!(test) { 1 } else { 30 };
 
 /// The text of a file. Standard input is read once: a reload finds what was read at the start.
 pub(super) fn contents(path: &Path) -> Result<String, String> {
@@ -31,7 +38,7 @@ fn from_file(path: &Path) -> Result<String, String> {
     if is_plain(&known) && known.len() > FILE_BYTES_MAX {
         return Err(too_long());
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    let file = open(path).map_err(|error| unreadable(path, &error))?;
     let mut bytes = Vec::new();
     // A device or a pipe has no length.
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
@@ -46,6 +53,29 @@ fn from_file(path: &Path) -> Result<String, String> {
     })
 }
 
+/// Opens a file. Of a pipe, as `<(command)` makes one, the first bytes are waited for, but not for
+/// ever.
+///
+/// # Errors
+/// The kernel's; `TimedOut` where nobody writes.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let is_pipe = |path: &Path| std::fs::metadata(path).is_ok_and(|it| it.file_type().is_fifo());
+    // What stands behind standard input was put there by hand.
+    if path == Path::new("/dev/stdin") || !is_pipe(path) {
+        return File::open(path);
+    }
+    // Opening it otherwise would wait for a writer.
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let limit = Timespec { tv_sec: PIPE_WAIT_S, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&limit))? == 0 {
+        let why = format!("it is a pipe, and nobody wrote to it for {PIPE_WAIT_S} seconds");
+        return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+    }
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound if path.is_relative() => match std::env::current_dir() {
@@ -56,5 +86,32 @@ fn unreadable(path: &Path, error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
         std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    #[test]
+    fn a_pipe_is_read_when_somebody_writes_to_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("pipe.ini");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .expect("made");
+        let shown = path.display().to_string();
+        let error = parse(&["--ini", &shown]).expect_err("nobody writes");
+        let why = "it is a pipe, and nobody wrote to it for 1 seconds";
+        assert_eq!(error, format!("argument 1: cannot read {shown}: {why}"));
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(&path, "[uwsgi]\nthreads = 3\n").expect("written"));
+            assert_eq!(parse(&["--ini", &shown]).expect("it is right").threads, 3);
+        });
     }
 }

@@ -141,13 +141,14 @@ fn from_source(
     if content.contains(&0) {
         return Err(format!("expected text in {source}, found a NUL byte"));
     }
-    Ok(Some(String::from_utf8_lossy(&content).trim_end().to_owned()))
+    // uWSGI: blanks before the end of the line are part of the value.
+    Ok(Some(String::from_utf8_lossy(&content).trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// What a file holds, as far as a value may be long.
 fn read(path: &str) -> std::io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    let file = std::fs::File::open(path)?;
+    let file = super::contents::open(std::path::Path::new(path))?;
     std::io::Read::read_to_end(&mut file.take(VALUE_BYTES_MAX as u64 + 1), &mut content)?;
     Ok(content)
 }
@@ -225,7 +226,9 @@ fn from_options(
         let inner = &out[from..close];
         let terms: Vec<_> = inner.split(' ').filter(|term| !term.is_empty()).collect();
         let value = match terms.as_slice() {
-            [_] | [] => known.value(inner).map(str::to_owned),
+            [] => None,
+            // uWSGI: a blank makes a calculation of it, and a name that is not known is nothing.
+            [name] if *name == inner => known.value(name).map(str::to_owned),
             terms => {
                 if inner.contains('(') {
                     missing.push(format!("%({inner}): parentheses do not nest"));

@@ -13,6 +13,11 @@ pub struct Http {
     pub vars: Vec<(String, String)>,
     /// A connection may begin with a line of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Bytes of a body that a client asks about by `Expect: 100-continue`; beyond it the answer is
+    /// 413, before the body is sent.
+    pub expected_bytes_max: Option<u64>,
+    /// Compress responses with the field `uWSGI-Encoding: gzip`.
+    pub auto_gzip: bool,
 }
 
 /// What the kernel is asked to give connections.

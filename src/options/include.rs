@@ -317,15 +317,22 @@ fn settings(
         read.warnings.push(format!("{path}: no section [{section}], so nothing is read: {found}"));
     }
     for Entry { line, key, value } in content.entries {
-        let value = value.map(|value| {
-            let (value, unknown) = magic.apply(&value);
+        let mut replaced = |text: &str| {
+            let (text, unknown) = magic.apply(text);
             for letters in unknown {
                 let what = format!("{key}: {letters} means nothing and was taken out");
                 read.warnings.push(format!("{}: {what}", at(line)));
             }
-            value
-        });
-        push(Setting { name: key, value, origin: at(line) }, read)?;
+            text
+        };
+        if key.contains('\u{fffd}') || value.as_ref().is_some_and(|it| it.contains('\u{fffd}')) {
+            let shown = value.as_deref().unwrap_or(&key);
+            let why = format!("{key}: expected UTF-8, found \"{shown}\"");
+            return Err(StartError::new(format!("{}: {why}", at(line))));
+        }
+        let value = value.map(|value| replaced(&value));
+        let name = if key.contains('%') { replaced(&key) } else { key };
+        push(Setting { name, value, origin: at(line) }, read)?;
     }
     Ok(())
 }
@@ -416,6 +423,15 @@ mod tests {
         let latin = b"[uwsgi]\nenv = A=\xfc\n".to_vec();
         let error = read(&[("app.ini", latin)], &["@/app.ini"]).expect_err("it counts");
         assert!(error.starts_with("app.ini:2: expected UTF-8, found"), "{error}");
+        for (name, bytes) in [
+            ("a.yaml", &b"uwsgi:\n  env: \"A=\xff\"\n"[..]),
+            ("a.json", b"{\"uwsgi\":\n{\"env\": \"A=\xff\"}}"),
+            ("a.xml", b"<uwsgi>\n<env>A=\xff</env></uwsgi>"),
+        ] {
+            let error = read(&[(name, bytes.to_vec())], &[&format!("@/{name}")]);
+            let message = format!("{name}:2: env: expected UTF-8, found \"A=\u{fffd}\"");
+            assert_eq!(error.expect_err("it counts"), message);
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum Moment {
 pub enum Deed {
     /// A shell command; whether its failure counts.
     Exec(String, Failure),
+    /// A signal of the app's, which its workers raise.
+    Signal(u8),
     Print(String),
     /// `path text`: the text becomes the file's content.
     Write(PathBuf, String),

@@ -140,6 +140,10 @@ impl Logger {
     }
 }
 
+/// What takes lines, by its name.
+pub(super) const ENGINES: [&str; 8] =
+    ["file", "stdio", "fd", "syslog", "rsyslog", "systemd", "socket", "pipe"];
+
 fn engine(name: &str, argument: &str) -> Result<Engine, Wrong> {
     let needed = |what: &'static str| match argument {
         "" => Err(Wrong::Expected(what)),
@@ -160,8 +164,8 @@ fn engine(name: &str, argument: &str) -> Result<Engine, Wrong> {
              syslog, or pipe:COMMAND"
         ))),
         _ => Err(Wrong::Because(format!(
-            "the engine {name} is not known; these are: file, stdio, fd, syslog, rsyslog, systemd, \
-             socket, pipe"
+            "the engine {name} is not known; these are: {}",
+            ENGINES.join(", ")
         ))),
     }
 }
@@ -270,7 +274,8 @@ impl Route {
     pub(super) fn new(text: &str) -> Result<Route, Wrong> {
         let (logger, pattern) =
             text.trim().split_once(' ').ok_or(Wrong::Expected("a logger's name and a pattern"))?;
-        Ok(Route { logger: logger.to_owned(), pattern: pattern.trim().to_owned() })
+        let pattern = Value { text: Some(pattern.trim()) }.regex()?;
+        Ok(Route { logger: logger.to_owned(), pattern })
     }
 }
 

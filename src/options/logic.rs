@@ -93,7 +93,11 @@ pub(super) fn open(
                 .map_err(|why| StartError::new(format!("{}: {word}: {why}", setting.origin)))?;
             match held {
                 Held::Yes(value) if wanted => Does::Keep(value),
-                Held::No if !wanted => Does::Keep(None),
+                // uWSGI: what is not there has its name, but a variable or option has no value.
+                Held::No if !wanted => {
+                    let is_named = !["if-env", "if-opt", "if-reload"].contains(&word);
+                    Does::Keep(is_named.then(|| text.to_owned()))
+                }
                 Held::Yes(_) | Held::No => Does::Skip,
             }
         }
@@ -267,6 +271,10 @@ mod tests {
                 "b=1 c=1",
             ),
             ("if-not-dir = /etc\na = 1\nendif\nif-not-file = /etc\nb = 1\nendif", "b=1"),
+            (
+                "if-not-exists = /none\na = %(_)\nendif\nif-not-env = NO\nb = %(_)\nend",
+                "a=/none b=%(_)",
+            ),
             ("if-plugin = python3\na = 1\nendif\nif-not-plugin = psgi\nb = 1\nendif", "a=1 b=1"),
             ("if-reload =\na = 1\nendif\nif-not-reload =\nb = 1\nendif", "b=1"),
             (

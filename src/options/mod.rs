@@ -22,6 +22,7 @@ mod include;
 mod ini;
 mod json;
 mod life;
+mod lists;
 mod logging;
 mod logic;
 mod magic;

@@ -26,7 +26,8 @@ pub fn page(name: &str) -> Option<String> {
         "fish" => "completions/uwring.fish",
         name => name,
     };
-    PAGES.iter().find(|(path, _)| *path == file).map(|(_, make)| make())
+    let page = PAGES.iter().find(|(path, _)| *path == file).map(|(_, make)| make());
+    page.or_else(|| super::lists::list(name))
 }
 
 fn options() -> String {

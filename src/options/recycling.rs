@@ -67,6 +67,20 @@ pub enum Algorithm {
     Spare2,
     Backlog,
     Busyness,
+    /// The operator, through the MasterFIFO.
+    Manual,
+}
+
+impl Algorithm {
+    /// What they are called. uWSGI: a name that is not known is the first one.
+    pub(super) const NAMES: [(&str, Algorithm); 6] = [
+        ("spare", Algorithm::Spare),
+        ("spare2", Algorithm::Spare2),
+        ("backlog", Algorithm::Backlog),
+        ("backlog2", Algorithm::Backlog),
+        ("busyness", Algorithm::Busyness),
+        ("manual", Algorithm::Manual),
+    ];
 }
 
 impl Default for Cheaper {

@@ -269,17 +269,17 @@ fn gc(value: Value<'_>) -> Result<Gc, Wrong> {
     value.choice("frozen, managed or python", &words)
 }
 
+/// `--loggers-list` and its like.
+fn list(options: &mut Options, value: Value<'_>, kind: &str) {
+    if value.flag() {
+        options.dump_page = Some(kind.to_owned());
+    }
+}
+
 fn algorithm(value: Value<'_>) -> Result<Algorithm, Wrong> {
-    let words = [
-        ("spare", Algorithm::Spare),
-        ("spare2", Algorithm::Spare2),
-        ("backlog", Algorithm::Backlog),
-        ("backlog2", Algorithm::Backlog),
-        ("busyness", Algorithm::Busyness),
-    ];
-    // uWSGI: any other name is the first one.
-    value.choice("", &words).map_err(|_| {
-        Wrong::Harmless("expected spare, spare2, backlog or busyness: spare it is".to_owned())
+    value.choice("", &Algorithm::NAMES).map_err(|_| {
+        let names = Algorithm::NAMES.map(|(name, _)| name).join(", ");
+        Wrong::Harmless(format!("expected one of {names}: spare it is"))
     })
 }
 
@@ -784,13 +784,13 @@ pub static TABLE: &[Opt] = &[
         names: &["http-manage-expect"],
         takes: Takes::MaybeText,
         section: Section::Sockets,
-        status: Status::Adapted("It is always on; limit-post is the limit of bodies."),
-        help: "Answer Expect: 100-continue.",
-        set: |_, value| match value.number("a number") {
-            Ok(bytes) if bytes > 1 => {
-                Err(Wrong::Harmless(format!("it limits no body here: write limit-post = {bytes}")))
-            }
-            _ => Ok(()),
+        status: Status::Adapted("It is always on, 0 too; http-socket has it as well."),
+        help: "Answer Expect: 100-continue, with 413 for bodies over this many bytes.",
+        // uWSGI: a number that is no number is 0; a bare option and 1 set no limit.
+        set: |options, value| {
+            let bytes = value.number("a number of bytes").unwrap_or(0);
+            options.http.expected_bytes_max = Some(bytes).filter(|&bytes| bytes > 1);
+            Ok(())
         },
         ..ROW
     },
@@ -811,8 +811,9 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["http-auto-gzip"],
         section: Section::Sockets,
-        status: Status::Absent("Let nginx compress."),
-        help: "Compress responses that ask for it.",
+        status: Status::Adapted("http-socket has it too; the field that asks is not sent."),
+        help: "Compress responses with uWSGI-Encoding: gzip and no Content-Length.",
+        set: |options, value| Ok(options.http.auto_gzip = value.flag()),
         ..ROW
     },
     Opt {
@@ -1112,8 +1113,8 @@ pub static TABLE: &[Opt] = &[
         names: &["cheaper-algo"],
         takes: Takes::Word,
         section: Section::Workers,
-        status: Status::Adapted("spare, spare2, backlog and busyness."),
-        help: "Count workers by this algorithm.",
+        status: Status::Adapted("spare2 is uWSGI 2.1's; a name that is not known is spare."),
+        help: "Count workers so: spare, spare2, backlog, busyness or manual.",
         set: |options, value| Ok(options.cheap.algorithm = algorithm(value)?),
         ..ROW
     },
@@ -2426,9 +2427,17 @@ pub static TABLE: &[Opt] = &[
         names: &["touch-signal", "fs-signal"],
         takes: Takes::Text,
         section: Section::Life,
-        status: Status::Absent("The app can watch a file: uwsgi.add_file_monitor."),
+        status: Status::Adapted("Worker 1 looks, not the master, and from its start on."),
         with_master: true,
-        help: "Raise a signal of the app when a file is touched.",
+        help: "Raise a signal of the app when a file is touched: FILE NUMBER.",
+        set: |options, value| {
+            let (path, number) = life::touch(value.text()?)?;
+            let number = number.split(' ').next().unwrap_or("");
+            let signal = number
+                .parse()
+                .map_err(|_| Wrong::Expected("a file and the number of a signal, from 0 to 255"))?;
+            Ok(options.touch_deeds.push((path, Deed::Signal(signal))))
+        },
         ..ROW
     },
     Opt {
@@ -4458,15 +4467,14 @@ pub static TABLE: &[Opt] = &[
         names: &["blacklist", "whitelist"],
         takes: Takes::Text,
         section: Section::Configuration,
-        status: Status::Refused("Options are not restricted here: leave them out."),
-        help: "Allow, or forbid, options.",
+        status: Status::Adapted("Conditions and loops stay allowed."),
+        help: "Forbid these options from here on, or all others.",
         ..ROW
     },
     Opt {
         names: &["end-blacklist", "end-whitelist"],
         section: Section::Configuration,
-        status: Status::Ignored("Nothing was restricted."),
-        help: "Allow, or forbid, options.",
+        help: "Allow options again from here on.",
         ..ROW
     },
     Opt {
@@ -4502,26 +4510,71 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
-        names: &[
-            "plugin-list",
-            "cheaper-algo-list",
-            "router-list",
-            "routers-list",
-            "signal-list",
-            "alarm-list",
-            "alarms-list",
-            "cheaper-algos-list",
-            "cheaper-list",
-            "clock-list",
-            "clocks-list",
-            "imperial-monitor-list",
-            "imperial-monitors-list",
-            "logger-list",
-            "loggers-list",
-            "loop-list",
-            "loops-list",
-            "plugins-list",
-        ],
+        names: &["plugins-list", "plugin-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the request plugins that there are, then end.",
+        set: |options, value| Ok(list(options, value, "request plugins")),
+        ..ROW
+    },
+    Opt {
+        names: &["cheaper-algo-list", "cheaper-algos-list", "cheaper-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the cheaper algorithms that there are, then end.",
+        set: |options, value| Ok(list(options, value, "cheaper algorithms")),
+        ..ROW
+    },
+    Opt {
+        names: &["alarm-list", "alarms-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the alarms that there are, then end.",
+        set: |options, value| Ok(list(options, value, "alarms")),
+        ..ROW
+    },
+    Opt {
+        names: &["logger-list", "loggers-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the loggers that there are, then end.",
+        set: |options, value| Ok(list(options, value, "loggers")),
+        ..ROW
+    },
+    Opt {
+        names: &["loop-list", "loops-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the loop engines that there are, then end.",
+        set: |options, value| Ok(list(options, value, "loop engines")),
+        ..ROW
+    },
+    Opt {
+        names: &["clock-list", "clocks-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the clocks that there are, then end.",
+        set: |options, value| Ok(list(options, value, "clocks")),
+        ..ROW
+    },
+    Opt {
+        names: &["imperial-monitor-list", "imperial-monitors-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the imperial monitors that there are, then end.",
+        set: |options, value| Ok(list(options, value, "imperial monitors")),
+        ..ROW
+    },
+    Opt {
+        names: &["router-list", "routers-list"],
+        section: Section::Configuration,
+        status: Status::Adapted("It goes to standard output, and nothing is started."),
+        help: "Print the routers that there are, then end.",
+        set: |options, value| Ok(list(options, value, "routers")),
+        ..ROW
+    },
+    Opt {
+        names: &["signal-list"],
         section: Section::Configuration,
         status: Status::Refused("Not supported yet: see --help."),
         help: "Print what there is.",

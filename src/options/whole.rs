@@ -1,8 +1,10 @@
 //! What is wrong with settings beside each other, and, for `--check-config`, on this machine.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::table;
+use super::logging::Route;
+use super::table::{self, Opt};
 use super::value::Value;
 use super::{Address, Options, Setting, alarm, logging};
 use crate::error::StartError;
@@ -31,7 +33,7 @@ pub(super) fn refuse(options: &Options, settings: &[Setting]) -> Result<(), Star
 
 /// What cannot be meant, whatever the machine.
 pub(super) fn faults(options: &Options, settings: &[Setting]) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let mut faults = forbidden(settings);
     // uWSGI: this is an error, and nothing is served.
     if let Some(minimum) = options.cheaper.filter(|&minimum| minimum >= options.processes)
         && minimum > 0
@@ -48,21 +50,61 @@ pub(super) fn faults(options: &Options, settings: &[Setting]) -> Vec<Fault> {
     }
     for (place, setting) in settings.iter().enumerate() {
         let Some((_, opt)) = table::find(&setting.name) else { continue };
-        let text = setting.value.as_deref().unwrap_or("");
-        let wanted = match opt.names[0] {
-            "log-alarm" | "not-log-alarm" => match alarm::rule(text) {
-                Ok((names, _)) => names,
-                Err(_) => continue,
-            },
-            "alarm-segfault" => vec![text.to_owned()],
-            _ => continue,
+        faults.extend(unknown(options, setting, opt).map(|why| (place, why)));
+    }
+    faults
+}
+
+/// Options that a list does not allow. uWSGI: of several lists the last one of its kind counts, and
+/// names are compared as they are written.
+fn forbidden(settings: &[Setting]) -> Vec<Fault> {
+    let list = |setting| Some((setting, names(setting)));
+    let (mut black, mut white) = (None, None);
+    let mut faults = Vec::new();
+    for (place, setting) in settings.iter().enumerate() {
+        let has = |list: &Option<(&Setting, HashSet<&str>)>, is_in: bool| {
+            let by = list.as_ref().filter(|(_, names)| names.contains(&*setting.name) == is_in);
+            by.map(|(by, _)| format!("it is forbidden by the {} of {}", by.name, by.origin))
         };
-        let known = |name: &String| options.logs.alarms.alarms.iter().any(|a| a.name == *name);
-        if let Some(name) = wanted.iter().find(|name| !known(name)) {
-            faults.push((place, format!("there is no alarm \"{name}\"")));
+        faults.extend(has(&black, true).or(has(&white, false)).map(|why| (place, why)));
+        match setting.name.as_str() {
+            "blacklist" => black = list(setting),
+            "whitelist" => white = list(setting),
+            "end-blacklist" => black = None,
+            "end-whitelist" => white = None,
+            _ => {}
         }
     }
     faults
+}
+
+/// The words of a value.
+fn names(setting: &Setting) -> HashSet<&str> {
+    setting.value.as_deref().unwrap_or("").split(' ').collect()
+}
+
+/// The alarm or logger that a setting names and that nothing defines.
+fn unknown(options: &Options, setting: &Setting, opt: &Opt) -> Option<String> {
+    let text = setting.value.as_deref().unwrap_or("");
+    let has_alarm = |name: &String| options.logs.alarms.alarms.iter().any(|a| a.name == *name);
+    let (kind, name) = match opt.names[0] {
+        "log-alarm" | "not-log-alarm" => {
+            let (names, _) = alarm::rule(text).ok()?;
+            ("alarm", names.into_iter().find(|name| !has_alarm(name))?)
+        }
+        "alarm-segfault" => ("alarm", Some(text.to_owned()).filter(|name| !has_alarm(name))?),
+        "log-route" | "log-req-route" => {
+            let loggers = match opt.names[0] {
+                "log-route" => &options.logs.loggers,
+                _ => &options.logs.request_loggers,
+            };
+            let name = Route::new(text).ok()?.logger;
+            let has_logger = loggers.iter().any(|logger| logger.name.as_ref() == Some(&name));
+            ("logger", Some(name).filter(|_| !has_logger)?)
+        }
+        _ => return None,
+    };
+    Some(format!("there is no {kind} \"{name}\""))
 }
 
 /// The place of the last setting of an option.

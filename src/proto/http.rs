@@ -169,7 +169,12 @@ fn settle(
     request.keep_alive = !said.close && (is_11 || said.keep_alive);
     // RFC 9110, 10.1.1: ignored in 1.0; without a body there is nothing to continue with.
     request.expects_continue = said.continues && is_11 && request.body != Body::None;
-    Ok(())
+    match request.body {
+        Body::Length(length) if request.expects_continue && length > limits.expected_bytes_max => {
+            Err(Reject::ExpectedTooLarge)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where `part`, a slice of `window`, starts in it.
@@ -238,8 +243,13 @@ mod tests {
 
     #[test]
     fn binds_every_limit() {
-        let limits =
-            Limits { head_bytes_max: 64, target_bytes_max: 8, fields_max: 2, body_bytes_max: 9 };
+        let limits = Limits {
+            head_bytes_max: 64,
+            target_bytes_max: 8,
+            fields_max: 2,
+            body_bytes_max: 9,
+            ..Limits::default()
+        };
         let parse = |head: &str| parse(head.as_bytes(), &limits, &mut Request::default());
         let start = "GET / HTTP/1.1\r\nHost: a\r\n";
         assert_eq!(parse("GET /2345678"), Ok(Parsed::Partial));
@@ -253,6 +263,23 @@ mod tests {
         assert_eq!(parse(&filled), Err(Reject::HeadTooLarge));
         assert_eq!(parse(&format!("{}\r\n\r\n", &filled[..60])), Ok(Parsed::Complete));
         assert_eq!(parse(&format!("{}\r\n\r\n", &filled[..61])), Err(Reject::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_body_that_is_asked_about_has_a_limit_of_its_own() {
+        let limits = Limits { expected_bytes_max: 9, ..Limits::default() };
+        let parse = |version: u8, fields: &str| {
+            let head = format!("POST / HTTP/1.{version}\r\nHost: a\r\n{fields}\r\n\r\n");
+            parse(head.as_bytes(), &limits, &mut Request::default())
+        };
+        let expect = "Expect: 100-continue\r\n";
+        assert_eq!(parse(1, &format!("{expect}Content-Length: 9")), Ok(Parsed::Complete));
+        let refused = Err(Reject::ExpectedTooLarge);
+        assert_eq!(parse(1, &format!("{expect}Content-Length: 10")), refused);
+        assert_eq!(parse(1, "Content-Length: 10"), Ok(Parsed::Complete));
+        assert_eq!(parse(0, &format!("{expect}Content-Length: 10")), Ok(Parsed::Complete));
+        let chunked = format!("{expect}Transfer-Encoding: chunked");
+        assert_eq!(parse(1, &chunked), Ok(Parsed::Complete));
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub struct Limits {
     /// Bytes of one body, after the transfer coding is taken off; `u64::MAX` is no limit
     /// (uWSGI: `limit-post`).
     pub body_bytes_max: u64,
+    /// Bytes of a body whose client waits for `100 Continue`; `u64::MAX` is no limit
+    /// (uWSGI: `http-manage-expect`). HTTP only; a chunked body has no length to compare.
+    pub expected_bytes_max: u64,
 }
 
 impl Default for Limits {
@@ -41,6 +44,7 @@ impl Default for Limits {
             target_bytes_max: 32 * 1024,
             fields_max: 128,
             body_bytes_max: u64::MAX,
+            expected_bytes_max: u64::MAX,
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Reject {
     CodingUnknown,
     Expectation,
     BodyTooLarge,
+    /// A body that the client asks about before it sends it.
+    ExpectedTooLarge,
     ChunkSize,
     ChunkExtension,
     ChunkEnd,
@@ -97,6 +99,7 @@ impl Reject {
             Reject::CodingUnknown => (501, "a transfer coding other than chunked"),
             Reject::Expectation => (417, "an expectation other than 100-continue"),
             Reject::BodyTooLarge => (413, "the body is over the limit (limit-post)"),
+            Reject::ExpectedTooLarge => (413, "the body is over the limit (http-manage-expect)"),
             Reject::ChunkSize => (400, "a chunk size is not a plain hexadecimal number"),
             Reject::ChunkExtension => (400, "a chunk extension is malformed or too long"),
             Reject::ChunkEnd => (400, "a chunk does not end in CR LF where its size says"),

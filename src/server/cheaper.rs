@@ -153,6 +153,7 @@ impl Tally {
             Algorithm::Spare2 => self.spare2(rules, minimum, load),
             Algorithm::Backlog => backlog(rules, load),
             Algorithm::Busyness => self.busyness(rules, load),
+            Algorithm::Manual => Wish::Stay,
         }
     }
 
@@ -319,6 +320,12 @@ mod tests {
         use Wish::{More, OneLess, Stay};
         let wanted = [Stay, More(1), More(2), Stay, Stay, OneLess];
         assert_eq!(wishes(Algorithm::Spare2, 3, &loads), wanted);
+    }
+
+    #[test]
+    fn manual_leaves_it_to_the_operator() {
+        let loads = [load(2, 2), load(2, 2), load(2, 0), load(2, 0), load(2, 0), load(2, 0)];
+        assert_eq!(wishes(Algorithm::Manual, 1, &loads), [Wish::Stay; 6]);
     }
 
     #[test]

@@ -286,6 +286,7 @@ fn limits(options: &Options) -> Limits {
         target_bytes_max: head.saturating_sub(64).min(32 * 1024),
         fields_max: crate::handoff::FIELDS_MAX,
         body_bytes_max: options.limit_post.filter(|&limit| limit > 0).unwrap_or(u64::MAX),
+        expected_bytes_max: options.http.expected_bytes_max.unwrap_or(u64::MAX),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::handoff::Handoff;
 use crate::isolation::Embedding;
 use crate::listen::Listener;
 use crate::log;
-use crate::options::{Options, Setting, UWSGI_VERSION, paste_file};
+use crate::options::{Deed, Options, Setting, UWSGI_VERSION, paste_file};
 use crate::python::Config;
 use crate::response::Amendment;
 use crate::shard::Logging;
@@ -88,6 +88,14 @@ pub fn plan(
             pidfile: options.pidfile.as_ref().map(|path| path.display().to_string()),
             is_a_reload: tie.is_some_and(|tie| tie.needs_app),
             tracebacker: options.py_tracebacker.clone(),
+            touch_signals: options
+                .touch_deeds
+                .iter()
+                .filter_map(|(path, deed)| match deed {
+                    Deed::Signal(signal) => Some((path.clone(), *signal)),
+                    _ => None,
+                })
+                .collect(),
             autoreload: options.py_autoreload.map(|seconds| Autoreload {
                 seconds,
                 ignored: options.py_autoreload_ignore.clone(),
@@ -96,7 +104,11 @@ pub fn plan(
         },
         strict: options.wsgi_strict,
         catch_exceptions: options.catch_exceptions,
-        amendment: Arc::new(Amendment::new(&options.http.added, &options.http.removed)),
+        amendment: Arc::new(Amendment::new(
+            &options.http.added,
+            &options.http.removed,
+            options.http.auto_gzip,
+        )),
         on_exception: options.recycling.on_exception.clone(),
         limit_as: options.recycling.limit_as.filter(|&mib| mib > 0).map(|mib| mib << 20),
         file_wrapper: !options.wsgi_disable_file_wrapper,

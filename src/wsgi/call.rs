@@ -217,7 +217,9 @@ impl<'l> Local<'l> {
     fn send(&self, py: Py<'_>, reply: &Reply, result: &Object<'_>) -> Result<(), Exception> {
         let wrapper = self.loaded.classes.file_wrapper.value_of(result);
         // After write() the head is out, and the file is one piece of the body among others.
-        let file = wrapper.filter(|_| !reply.is_sent()).and_then(|wrapper| wrapper.real_file(py));
+        let file = wrapper
+            .filter(|_| !reply.is_sent() && !reply.will_compress())
+            .and_then(|wrapper| wrapper.real_file(py));
         if let Some(file) = file {
             let copy = crate::sys::duplicate(file.fd)
                 .map_err(|error| Exception::new(Kind::Os, error.to_string()))?;
@@ -253,6 +255,7 @@ impl<'l> Local<'l> {
             let Some(item) = item? else { break };
             let Some(piece) = self.piece(item)? else { continue };
             reply.body(py, &piece)?;
+            reply.flush(py)?;
             reply.publish();
             if reply.is_full() {
                 break; // A HEAD of an endless generator must not hold the worker.

@@ -8,6 +8,7 @@ mod call;
 mod crash;
 mod environ;
 mod file_wrapper;
+mod gzip;
 mod headers;
 mod input;
 mod mount;

@@ -8,6 +8,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::sync::Arc;
 
+use super::gzip::Encoding;
 use super::headers::{self, Framing};
 use crate::handoff::{App, Call, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
@@ -24,10 +25,11 @@ pub(super) struct State {
     pub(super) call: Option<Call>,
     home: Home,
     strict: bool,
-    amendment: Arc<Amendment>,
+    pub(super) amendment: Arc<Amendment>,
     /// Status and header lines, ready to be sent.
     pub(super) head: Vec<u8>,
     pub(super) framing: Framing,
+    pub(super) encoding: Encoding,
     started: bool,
     pub(super) sent: bool,
     /// The client asked with HEAD.
@@ -96,7 +98,7 @@ impl Reply {
         let mut state = self.0.borrow_mut();
         state.call = Some(call);
         state.head.clear();
-        state.framing = Framing::default();
+        (state.framing, state.encoding) = (Framing::default(), Encoding::Identity);
         (state.started, state.sent, state.surplus) = (false, false, false);
         (state.whole, state.is_slow, state.written) = (false, is_slow, 0);
         (state.is_head, state.bodiless) = (is_head, is_head);
@@ -139,6 +141,9 @@ impl Reply {
         let (bytes, cut) = self.count(bytes);
         if bytes.is_empty() {
             return if call.is_cancelled() { Err(write_error()) } else { Ok(()) };
+        }
+        if !matches!(self.0.borrow().encoding, Encoding::Identity) {
+            return self.compress(py, &call, bytes);
         }
         let sent = if cut { 0 } else { self.send_piece(py, &call, bytes) };
         let bytes = &bytes[sent..];
@@ -187,6 +192,7 @@ impl Reply {
             return Err(Exception::new(Kind::Assertion, message));
         }
         state.sent = true;
+        state.choose_encoding(call);
         let head = ResponseHead {
             head_len: state.head.len() as u32,
             status: state.framing.status,
@@ -255,6 +261,7 @@ impl Reply {
             }
         }
         self.send_head(py, &call)?;
+        self.end_encoding(py)?;
         let state = self.0.borrow();
         let outcome = match state.framing.length {
             Some(promised) if !state.bodiless && state.written < promised => {
@@ -339,7 +346,7 @@ impl Reply {
     }
 }
 
-fn write_all(py: Py<'_>, call: &Call, bytes: &[u8]) -> Result<(), Exception> {
+pub(super) fn write_all(py: Py<'_>, call: &Call, bytes: &[u8]) -> Result<(), Exception> {
     let mut rest = bytes;
     loop {
         let put = call.write(rest);
@@ -446,6 +453,7 @@ impl Function for Write {
             return Err(Exception::new(Kind::Type, "write() takes one bytes object"));
         };
         this.body(py, data)?;
+        this.flush(py)?;
         this.publish();
         Ok(py.none())
     }
