@@ -167,6 +167,8 @@ struct Master {
     wait: Duration,
     /// A reload was asked for while one was under way.
     reload_again: bool,
+    /// Of the starts that succeeded.
+    longest_start: Duration,
     ending: Option<Ending>,
     has_served: bool,
     /// The configuration was read again and nobody serves by it yet.
@@ -215,6 +217,7 @@ impl Master {
             restart: None,
             wait: SHORT_LIFE,
             reload_again: false,
+            longest_start: Duration::ZERO,
             ending: None,
             has_served: false,
             is_renewed: false,
@@ -357,7 +360,7 @@ impl Master {
             log.tend();
         }
         self.daemons.tend();
-        self.end_slow_start();
+        self.end_hung_start();
         if self.ending.is_none() {
             self.crontab.tick(&self.made.options.crons);
         }
