@@ -156,6 +156,39 @@ fn an_app_that_swallows_the_exception_gets_another() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_a_request_that_was_answered_with_504() {
+    for_each_mode(|mode| {
+        let limits = ["--harakiri", "1", "--reload-mercy", "30"];
+        let mut server = Server::http(mode, "all_by_path", &limits);
+        let mut client = server.connect();
+        client.send(stuck("swallows", never()));
+        assert_eq!(client.response().status, 504);
+        if !mode.is_process() {
+            server.log.line("swallowed Harakiri");
+        }
+        let begin = std::time::Instant::now();
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+        let seconds = begin.elapsed().as_secs_f32();
+        assert!(seconds < 3.0, "{mode}: {seconds} s");
+    });
+}
+
+#[test]
+fn what_tells_of_an_interrupted_request_is_not_interrupted() {
+    for_each_interpreter_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--harakiri", "1"]);
+        let mut client = server.connect();
+        client.send("GET /tells_slowly HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 504);
+        server.log.line("is back after");
+        server.log.line("tells_slowly.Told: told at last");
+        let log = server.log.text();
+        assert!(log.contains("in application"), "{log}");
+        assert_eq!(client.get("/hello").text(), "hello");
+    });
+}
+
+#[test]
 fn an_exception_that_finds_no_bytecode_meets_no_other_request() {
     for_each_interpreter_mode(|mode| {
         let server = Server::http(mode, "all_by_path", &["--harakiri", "1"]);

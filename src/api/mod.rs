@@ -214,8 +214,7 @@ impl Module {
     /// thread takes it back when the request ends first.
     pub fn interrupt(&self, py: Py<'_>, running: &Taken) {
         // With the GIL here, that thread cannot end the request and begin with another unnoticed.
-        if running.is_late() {
-            running.mark_interrupted();
+        if running.is_late() && running.mark_interrupted() {
             py.interrupt(running.ident(), self.harakiri.get(py));
         }
     }

@@ -29,7 +29,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 pub use call::{Call, Head, ResponseHead, flag};
 pub use direct::{App, Lent, OwnSend, OwnSent, SLOW_APP_US};
-pub use late::{Described, Taken, limit_own_request};
+pub use late::{Described, Taken, close_to_interrupts, limit_own_request};
 pub use queue::{Dispatch, DispatchBody, Queue};
 pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
 pub use seat::Seat;
