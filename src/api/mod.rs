@@ -6,6 +6,7 @@
 mod answers;
 mod body;
 mod logvars;
+mod request;
 mod signals;
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +17,8 @@ use answers::{
     SetProcName, SetUserHarakiri, Stop, TotalRequests, WorkerId, Workers,
 };
 use body::{ChunkedRead, ChunkedReadNow};
-use logvars::{GetLogvar, SetLogvar};
+use logvars::{AddVar, GetLogvar, SetLogvar};
+use request::{Alarm, Disconnect, LogThisRequest, SetWarningMessage};
 use signals::{Hear, IsLocked, Lock, Raise, Unlock};
 
 pub use logvars::begin as begin_logvars;
@@ -128,6 +130,11 @@ impl Module {
             Type::method::<SetProcName>(),
             Type::method::<SetLogvar>(),
             Type::method::<GetLogvar>(),
+            Type::method::<AddVar>(),
+            Type::method::<Disconnect>(),
+            Type::method::<LogThisRequest>(),
+            Type::method::<SetWarningMessage>(),
+            Type::method::<Alarm>(),
             Type::method::<ChunkedRead>(),
             Type::method::<ChunkedReadNow>(),
             Type::method::<CurrentFrames>(),

@@ -326,7 +326,7 @@ impl<'l> Local<'l> {
         if let Some(row) = self.app.and_then(|app| self.board.app(self.index, app)) {
             row.bump(app_row::EXCEPTIONS, 1);
         }
-        if call.is_cancelled() && error.is(py, Kind::Os) {
+        if (call.is_cancelled() || call.has_left()) && error.is(py, Kind::Os) {
             // The client left; what the app saw of it is no error of the app.
             self.core.bump(core::WRITE_ERRORS, 1);
         } else {
