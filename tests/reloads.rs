@@ -62,6 +62,53 @@ fn reloads_that_come_faster_than_the_app_loads_end_with_the_last_code() {
 }
 
 #[test]
+fn a_start_that_serves_before_the_master_knows_is_not_cut() {
+    for_each_mode(|mode| {
+        for stops in [false, true] {
+            let directory = scratch();
+            let path = |name: &str| directory.path().join(name).display().to_string();
+            let (pipe, open, go) = (path("pipe"), path("open"), path("go"));
+            let code = Code::new();
+            let apps = Path::new(&app("all_by_path")).parent().unwrap().display().to_string();
+            let text = format!(
+                "import os, sys, time\nsys.path.insert(0, {apps:?})\n\
+                 from all_by_path import application\n"
+            );
+            code.write(&text);
+            let mut server = code.serve(mode, &["--master", "--master-fifo", &pipe]);
+            let old = server.worker_pid();
+            code.write(&format!(
+                "{text}print('loading', flush=True)\n\
+                 while not os.path.exists({open:?}): time.sleep(0.01)\n"
+            ));
+            write(Path::new(&pipe), "r");
+            server.log.line("loading");
+            server.signal(libc::SIGSTOP);
+            write(Path::new(&open), "");
+            let ready = |text: &str| text.matches("uwring is ready:").count();
+            server.log.find("the successor", |text| (ready(text) == 2).then_some(()));
+            let mut client = server.connect();
+            eventually("the successor answers", || {
+                client = server.connect();
+                client.get("/pid").text() != old.to_string()
+            });
+            client.send(format!("GET /waits?{go} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            server.log.line("waiting for");
+            match stops {
+                true => server.signal(libc::SIGTERM),
+                false => write(Path::new(&pipe), "R"),
+            }
+            server.signal(libc::SIGCONT);
+            server.log.line(if stops { "SIGTERM received" } else { "a successor serves" });
+            write(Path::new(&go), "");
+            assert_eq!(client.response().text(), "waited", "{mode}");
+            assert!(!server.log.text().contains("is killed"), "{}", server.log.text());
+            assert_eq!(server.stop(if stops { 0 } else { libc::SIGTERM }), 0);
+        }
+    });
+}
+
+#[test]
 fn a_brutal_reload_and_a_stop_wait_for_no_start() {
     let directory = scratch();
     let pipe = directory.path().join("pipe");

@@ -231,6 +231,8 @@ impl Master {
         self.daemons.renew(&self.made.options.daemons);
         loop {
             self.wait_for_something();
+            // Before anything is asked of those that start: one of them may serve by now.
+            self.listen_to_children();
             for signal in self.signals.take() {
                 self.hear(signal);
             }
@@ -244,7 +246,6 @@ impl Master {
                 log::line(format_args!("*** {} has been touched... reload ***", path.display()));
                 self.reload();
             }
-            self.listen_to_children();
             if let Some(code) = self.bury()? {
                 return Ok(code);
             }
@@ -335,6 +336,7 @@ impl Master {
                 match news {
                     // It is being killed.
                     News::Ready if self.children[index].is_given_up => {}
+                    News::Opens => {}
                     News::Ready => self.crown(index),
                     News::Alive => self.children[index].heard = Instant::now(),
                     News::Reload => self.reload(),
@@ -405,8 +407,8 @@ impl Master {
         let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
         self.ending = Some(Ending { code, kill_at: Instant::now() + mercy });
         for child in &self.children {
-            if child.phase == Phase::Starting {
-                // It does not listen yet.
+            if child.phase == Phase::Starting && child.serves_nobody() {
+                // It hears no order yet.
                 sys::kill(child.pid, libc::SIGKILL);
             }
             child.leash.order(&Order::Stop);

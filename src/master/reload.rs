@@ -93,7 +93,10 @@ impl Master {
     /// Ends a start that a reload waits for, if it has taken as long as `limit`.
     fn end_start(&mut self, limit: Duration) {
         let is_slow = |child: &&mut Child| {
-            child.phase == Phase::Starting && !child.is_given_up && child.since.elapsed() >= limit
+            child.phase == Phase::Starting
+                && !child.is_given_up
+                && child.since.elapsed() >= limit
+                && child.serves_nobody()
         };
         if self.reload_again
             && let Some(child) = self.children.iter_mut().find(is_slow)

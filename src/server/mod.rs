@@ -135,6 +135,9 @@ pub fn run(
     (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
     let driver = choose_driver(options.io)?;
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
+    if let Some(tie) = &tie {
+        tie.tell(News::Opens);
+    }
     let shards = start_shards(options, &plan, listeners, driver, &pins, &lines, &workers)?;
     let tail = lines.tail();
     drop(lines);
