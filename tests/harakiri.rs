@@ -166,10 +166,11 @@ fn a_stop_does_not_wait_for_a_request_that_was_answered_with_504() {
         if !mode.is_process() {
             server.log.line("swallowed Harakiri");
         }
-        let begin = std::time::Instant::now();
         assert_eq!(server.stop(libc::SIGTERM), 0);
-        let seconds = begin.elapsed().as_secs_f32();
-        assert!(seconds < 3.0, "{mode}: {seconds} s");
+        // A worker process was killed for the request, if not before then at the stop.
+        let left = server.log.text().contains("answered with 504: leaving without it");
+        assert!(left || mode.is_process(), "{}", server.log.text());
+        assert!(!server.log.text().contains("requests still run"), "{}", server.log.text());
     });
 }
 

@@ -109,6 +109,22 @@ fn a_start_that_serves_before_the_master_knows_is_not_cut() {
 }
 
 #[test]
+fn a_reload_mends_a_server_whose_app_has_taken_all_descriptors() {
+    for_each_mode(|mode| {
+        let mut server = Server::http(mode, "all_by_path", &["--master", "--max-fd", "300"]);
+        let mut client = server.connect();
+        let old = client.get("/pid").text().to_owned();
+        assert_eq!(client.get("/takes_files").text(), "Too many open files");
+        server.signal(libc::SIGHUP);
+        server.log.line("a successor serves");
+        eventually("its connection has moved", || client.get("/pid").text() != old);
+        assert_eq!(server.get("/hello").text(), "hello", "{mode}");
+        assert!(!server.log.text().contains("the master is gone"), "{}", server.log.text());
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+    });
+}
+
+#[test]
 fn a_brutal_reload_and_a_stop_wait_for_no_start() {
     let directory = scratch();
     let pipe = directory.path().join("pipe");
