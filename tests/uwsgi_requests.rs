@@ -5,6 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
+use crate::harness::code::Code;
 use crate::harness::packet::{connect, packet, vars};
 use crate::harness::{Client, Server, eventually, for_each_mode, scratch};
 
@@ -153,6 +154,25 @@ fn waits_for_a_signal() {
         let answer = client.response().json();
         assert_eq!((&answer[1], &answer[2]), (&json!(null), &json!(17)));
         assert_eq!(answer[3][0], 17, "its handler has run");
+    });
+}
+
+#[test]
+fn a_reload_that_the_import_of_the_app_asks_for_is_none() {
+    for_each_mode(|mode| {
+        for more in [&[][..], &["--lazy-apps"]] {
+            let code = Code::new();
+            code.begins("import uwsgi\nuwsgi.reload()", "one");
+            let args: Vec<_> =
+                ["--master", "--processes", "2"].iter().chain(more).copied().collect();
+            let mut server = code.serve(mode, &args);
+            server.log.line("uwsgi.reload() while the app is loaded does nothing");
+            // Wishes are looked at twice a second.
+            std::thread::sleep(std::time::Duration::from_millis(1200));
+            assert_eq!(server.get("/").text(), "one");
+            assert_eq!(server.log.text().matches("uwring is ready:").count(), 1);
+            assert_eq!(server.stop(libc::SIGTERM), 0);
+        }
     });
 }
 
