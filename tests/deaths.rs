@@ -17,7 +17,7 @@ fn times(server: &Server, part: &str) -> usize {
 fn a_successor_that_hangs_is_ended_by_the_next_reload() {
     for_each_mode(|mode| {
         let code = Code::new();
-        let server = code.serve(mode, &["--master"]);
+        let server = code.serve(mode, &["--master", "--start-timeout", "5"]);
         assert_eq!(server.get("/").text(), "one");
         code.begins("print('hanging', flush=True)\nimport time\ntime.sleep(1000)", "never");
         server.signal(libc::SIGHUP);
@@ -41,7 +41,7 @@ fn a_first_start_that_hangs_is_ended_by_a_reload() {
     code.begins("print('hanging', flush=True)\nimport time\ntime.sleep(1000)", "never");
     let path = code.path();
     let mut command = command(&["--http-socket", "127.0.0.1:0", "--wsgi-file", &path, "--master"]);
-    command.args(["--isolation", "process", "--io", "epoll"]);
+    command.args(["--isolation", "process", "--io", "epoll", "--start-timeout", "2"]);
     let mut process = Process::start(command);
     process.log.line("hanging");
     code.says("two");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::harness::server::clean;
-use crate::harness::{Mode, Server, app, for_each_process_mode, packet, tests_path};
+use crate::harness::{Mode, Server, app, for_each_process_mode, packet, tests_path, tools};
 
 /// The same numbers on all architectures.
 const IO_URING: &str = "425,426,427";
@@ -12,7 +12,7 @@ const PIDFD_GETFD: &str = "438";
 
 /// A server that may not make these calls.
 fn denied(numbers: &str, mode: Mode, more: &[&str]) -> Server {
-    let mut command: Command = clean(Path::new("python3"));
+    let mut command: Command = clean(Path::new(tools::python()));
     command.arg(tests_path("deny.py")).args([numbers, env!("CARGO_BIN_EXE_uwring")]);
     let app = app("all_by_path");
     command.args(["--http-socket", "127.0.0.1:0", "--wsgi-file", &app, "--stats", "127.0.0.1:0"]);

@@ -156,6 +156,40 @@ fn an_app_that_swallows_the_exception_gets_another() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_a_request_that_was_answered_with_504() {
+    for_each_mode(|mode| {
+        let limits = ["--harakiri", "1", "--reload-mercy", "30"];
+        let mut server = Server::http(mode, "all_by_path", &limits);
+        let mut client = server.connect();
+        client.send(stuck("swallows", never()));
+        assert_eq!(client.response().status, 504);
+        if !mode.is_process() {
+            server.log.line("swallowed Harakiri");
+        }
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+        // A worker process was killed for the request, if not before then at the stop.
+        let left = server.log.text().contains("answered with 504: leaving without it");
+        assert!(left || mode.is_process(), "{}", server.log.text());
+        assert!(!server.log.text().contains("requests still run"), "{}", server.log.text());
+    });
+}
+
+#[test]
+fn what_tells_of_an_interrupted_request_is_not_interrupted() {
+    for_each_interpreter_mode(|mode| {
+        let server = Server::http(mode, "all_by_path", &["--harakiri", "1"]);
+        let mut client = server.connect();
+        client.send("GET /tells_slowly HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().status, 504);
+        server.log.line("is back after");
+        server.log.line("tells_slowly.Told: told at last");
+        let log = server.log.text();
+        assert!(log.contains("in application"), "{log}");
+        assert_eq!(client.get("/hello").text(), "hello");
+    });
+}
+
+#[test]
 fn an_exception_that_finds_no_bytecode_meets_no_other_request() {
     for_each_interpreter_mode(|mode| {
         let server = Server::http(mode, "all_by_path", &["--harakiri", "1"]);

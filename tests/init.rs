@@ -91,7 +91,8 @@ fn a_pidfile_that_names_process_1_reloads_and_stops_it() {
     // As `docker exec` does it.
     let inside = |option: &str| {
         let mut enter = clean(Path::new("nsenter"));
-        enter.args(["--target", &first.to_string(), "--pid", "--mount"]);
+        // With its root: these tests may run in a root of their own.
+        enter.args(["--target", &first.to_string(), "--pid", "--mount", "--root"]);
         let output = enter.arg(env!("CARGO_BIN_EXE_uwring")).args([option, &pidfile]).output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -61,5 +61,6 @@ mod stats;
 mod threads;
 mod uwsgi_module;
 mod uwsgi_protocol;
+mod uwsgi_requests;
 mod wait_for;
 mod wsgi;

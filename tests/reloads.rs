@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::harness::code::Code;
+use crate::harness::traffic::Traffic;
 use crate::harness::{Client, Mode, Server, app, eventually, for_each_mode, scratch};
 
 fn write(path: &Path, text: &str) {
@@ -31,6 +33,122 @@ fn what_a_reload_cannot_change_is_named() {
     server.log.line("a successor serves");
     assert!(!server.log.text().contains("warning: gid"));
     assert_eq!(server.get("/").text(), "hello");
+}
+
+#[test]
+fn reloads_that_come_faster_than_the_app_loads_end_with_the_last_code() {
+    for_each_mode(|mode| {
+        let code = Code::new();
+        let mut server = code.serve(mode, &["--master", "--processes", "2", "--disable-logging"]);
+        let traffic = Traffic::start(&[server.address()], "/");
+        // Longer than any patience with a start that a reload would end.
+        code.begins("import time\nprint('loading two', flush=True)\ntime.sleep(6)", "two");
+        server.signal(libc::SIGHUP);
+        server.log.line("loading two");
+        code.says("three");
+        let starts = |text: &str| text.matches("uwring is ready:").count();
+        while starts(&server.log.text()) < 2 {
+            server.signal(libc::SIGHUP);
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
+        eventually("the last code", || server.get("/").text() == "three");
+        let log = server.log.text();
+        assert!(!log.contains("is killed") && !log.contains("did not start"), "{log}");
+        assert!(starts(&log) <= 4, "all that were asked for meanwhile are one: {log}");
+        let outcome = traffic.stop();
+        assert_eq!((outcome.failures, outcome.closes), (Vec::new(), 0));
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+    });
+}
+
+#[test]
+fn a_start_that_serves_before_the_master_knows_is_not_cut() {
+    for_each_mode(|mode| {
+        for stops in [false, true] {
+            let directory = scratch();
+            let path = |name: &str| directory.path().join(name).display().to_string();
+            let (pipe, open, go) = (path("pipe"), path("open"), path("go"));
+            let code = Code::new();
+            let apps = Path::new(&app("all_by_path")).parent().unwrap().display().to_string();
+            let text = format!(
+                "import os, sys, time\nsys.path.insert(0, {apps:?})\n\
+                 from all_by_path import application\n"
+            );
+            code.write(&text);
+            let mut server = code.serve(mode, &["--master", "--master-fifo", &pipe]);
+            let old = server.worker_pid();
+            code.write(&format!(
+                "{text}print('loading', flush=True)\n\
+                 while not os.path.exists({open:?}): time.sleep(0.01)\n"
+            ));
+            write(Path::new(&pipe), "r");
+            server.log.line("loading");
+            server.signal(libc::SIGSTOP);
+            write(Path::new(&open), "");
+            let ready = |text: &str| text.matches("uwring is ready:").count();
+            server.log.find("the successor", |text| (ready(text) == 2).then_some(()));
+            let mut client = server.connect();
+            eventually("the successor answers", || {
+                client = server.connect();
+                client.get("/pid").text() != old.to_string()
+            });
+            client.send(format!("GET /waits?{go} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            server.log.line("waiting for");
+            match stops {
+                true => server.signal(libc::SIGTERM),
+                false => write(Path::new(&pipe), "R"),
+            }
+            server.signal(libc::SIGCONT);
+            server.log.line(if stops { "SIGTERM received" } else { "a successor serves" });
+            write(Path::new(&go), "");
+            assert_eq!(client.response().text(), "waited", "{mode}");
+            assert!(!server.log.text().contains("is killed"), "{}", server.log.text());
+            assert_eq!(server.stop(if stops { 0 } else { libc::SIGTERM }), 0);
+        }
+    });
+}
+
+#[test]
+fn a_reload_mends_a_server_whose_app_has_taken_all_descriptors() {
+    for_each_mode(|mode| {
+        let mut server = Server::http(mode, "all_by_path", &["--master", "--max-fd", "300"]);
+        let mut client = server.connect();
+        let old = client.get("/pid").text().to_owned();
+        assert_eq!(client.get("/takes_files").text(), "Too many open files");
+        server.signal(libc::SIGHUP);
+        server.log.line("a successor serves");
+        eventually("its connection has moved", || client.get("/pid").text() != old);
+        assert_eq!(server.get("/hello").text(), "hello", "{mode}");
+        assert!(!server.log.text().contains("the master is gone"), "{}", server.log.text());
+        assert_eq!(server.stop(libc::SIGTERM), 0);
+    });
+}
+
+#[test]
+fn a_brutal_reload_and_a_stop_wait_for_no_start() {
+    let directory = scratch();
+    let pipe = directory.path().join("pipe");
+    let code = Code::new();
+    let more = ["--master", "--master-fifo", pipe.to_str().unwrap()];
+    let mut server = code.serve(Mode::ANY, &more);
+    let hang = || {
+        code.begins("import time\nprint('hanging', flush=True)\ntime.sleep(1000)", "never");
+        write(&pipe, "r");
+    };
+    let hung = |text: &str| text.matches("hanging\n").count();
+    hang();
+    server.log.find("a start", |text| (hung(text) == 1).then_some(()));
+    code.says("two");
+    write(&pipe, "R");
+    server.log.line("is killed, and another one starts");
+    eventually("the new code", || server.get("/").text() == "two");
+    hang();
+    server.log.find("another start", |text| (hung(text) == 2).then_some(()));
+    write(&pipe, "r");
+    server.log.line("the reload follows");
+    let begin = std::time::Instant::now();
+    assert_eq!(server.stop(libc::SIGTERM), 0);
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[test]

@@ -195,6 +195,7 @@ complete -c uwring -l fs-signal -x -d 'Raise a signal of the app when a file is 
 complete -c uwring -l master-fifo -r -F -d 'Take commands from this named pipe.'
 complete -c uwring -l worker-reload-mercy -x -d 'Give a worker this long to end its requests.'
 complete -c uwring -l reload-mercy -x -d 'Give the server this long to end its requests.'
+complete -c uwring -l start-timeout -x -d 'End a start that takes longer if a reload waits for it: it hangs.'
 complete -c uwring -l reload -r -F -d 'Reload the server of this pidfile.'
 complete -c uwring -l stop -r -F -d 'Stop the server of this pidfile.'
 complete -c uwring -l hook-master-start -x -d 'Do this when the master starts, like unix_signal:15 gracefully_kill_them_all.'

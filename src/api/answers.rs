@@ -73,7 +73,14 @@ impl Function for Reload {
     const DOC: &'static CStr = c"asks for a reload of the whole server; needs a master";
 
     fn call<'py>(py: Py<'py>, this: &Api, _: &Args<'_, 'py>) -> Result<Object<'py>, Exception> {
-        this.board.ask(Wish::Reload);
+        // uWSGI: it has no effect there. Here each load would ask for the next one.
+        if this.incarnation.get() == 0 {
+            crate::log::line(format_args!(
+                "uwsgi.reload() while the app is loaded does nothing: no newer code can be there"
+            ));
+        } else {
+            this.board.ask(Wish::Reload);
+        }
         Ok(py.bool(true))
     }
 }

@@ -6,6 +6,7 @@
 mod answers;
 mod body;
 mod logvars;
+mod request;
 mod signals;
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +19,8 @@ use answers::{
     SetProcName, SetUserHarakiri, Stop, TotalRequests, WorkerId, Workers,
 };
 use body::{ChunkedRead, ChunkedReadNow};
-use logvars::{GetLogvar, SetLogvar};
+use logvars::{AddVar, GetLogvar, SetLogvar};
+use request::{Alarm, Disconnect, LogThisRequest, SetWarningMessage};
 use signals::{Hear, IsLocked, Lock, Raise, Unlock};
 
 pub use logvars::begin as begin_logvars;
@@ -133,6 +135,11 @@ impl Module {
             Type::method::<SetProcName>(),
             Type::method::<SetLogvar>(),
             Type::method::<GetLogvar>(),
+            Type::method::<AddVar>(),
+            Type::method::<Disconnect>(),
+            Type::method::<LogThisRequest>(),
+            Type::method::<SetWarningMessage>(),
+            Type::method::<Alarm>(),
             Type::method::<ChunkedRead>(),
             Type::method::<ChunkedReadNow>(),
             Type::method::<CurrentFrames>(),
@@ -224,8 +231,7 @@ impl Module {
     /// thread takes it back when the request ends first.
     pub fn interrupt(&self, py: Py<'_>, running: &Taken) {
         // With the GIL here, that thread cannot end the request and begin with another unnoticed.
-        if running.is_late() {
-            running.mark_interrupted();
+        if running.is_late() && running.mark_interrupted() {
             py.interrupt(running.ident(), self.harakiri.get(py));
         }
     }

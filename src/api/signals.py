@@ -6,12 +6,15 @@ import os
 import sys
 import time
 import traceback
+from _thread import get_ident
 
 handlers = {}
 timers = []
 crons = []
 files = []
-state = {"entered": False, "running": False}
+state = {"entered": False, "running": False, "turn": None, "last": 0, "received": {}}
+# What `signal_wait` waits for: how often each signal was heard, and any (None).
+heard = {}
 # How often the time and the watched files are looked at.
 LOOK_MS = 1000
 
@@ -64,6 +67,21 @@ def signal(number, remote=None):
         api._raise(worker, number)
 
 
+def signal_wait(number=None):
+    """Waits until this worker has heard the signal, or any, and its handler is through."""
+    wanted = None if number is None else checked(number)
+    turn = start_thread(is_awaited=True)
+    with turn:
+        before = heard.get(wanted, 0)
+        turn.wait_for(lambda: heard.get(wanted, 0) != before)
+        state["received"][get_ident()] = state["last"] if wanted is None else wanted
+
+
+def signal_received():
+    """The signal that this thread's `signal_wait` has ended with; 0 without one."""
+    return state["received"].get(get_ident(), 0)
+
+
 def add_timer(number, seconds):
     timers.append(Timer(checked(number), seconds, None))
     start_thread()
@@ -110,16 +128,18 @@ def fits(wanted, now):
     return one(minute, now.tm_min) and one(hour, now.tm_hour) and one(month, now.tm_mon) and days
 
 
-def start_thread():
+def start_thread(is_awaited=False):
     """Once the fork is over; threads of before it would stay behind."""
-    if not state["entered"] or state["running"]:
-        return
-    if not (handlers or timers or crons or files):
-        return
+    if not (is_awaited or handlers or timers or crons or files):
+        return None
     import threading
 
+    state["turn"] = state["turn"] or threading.Condition()
+    if not state["entered"] or state["running"]:
+        return state["turn"]
     state["running"] = True
     threading.Thread(target=run, name="uwsgi signals", daemon=True).start()
+    return state["turn"]
 
 
 def run():
@@ -157,6 +177,11 @@ def run():
                 run_quietly(handlers[number][1], number)
             else:
                 api.log("worker %d has no handler for signal %d" % (api.worker_id(), number))
+            with state["turn"]:
+                for key in (number, None):
+                    heard[key] = heard.get(key, 0) + 1
+                state["last"] = number
+                state["turn"].notify_all()
 
 
 def run_quietly(function, number):

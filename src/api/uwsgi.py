@@ -27,6 +27,8 @@ def install(facts, functions, decorators):
         register_signal,
         signal_registered,
         signal,
+        signal_wait,
+        signal_received,
         add_timer,
         add_rb_timer,
         add_cron,
@@ -34,6 +36,8 @@ def install(facts, functions, decorators):
         accepting,
         ready,
         i_am_the_spooler,
+        suspend,
+        logsize,
     ):
         setattr(module, function.__name__, function)
 
@@ -114,6 +118,25 @@ def ready():
 def i_am_the_spooler():
     """Only a spooler's process is one."""
     return None
+
+
+def suspend(*_):
+    """uWSGI: gives way to the other requests of an async core. A thread has none."""
+    return True
+
+
+def logsize():
+    """Bytes of the log, if it is a file; else 0."""
+    import os
+    import stat
+
+    opt = sys.modules["uwsgi"].opt
+    log = next((opt[name] for name in ("logto2", "logto", "daemonize") if name in opt), 2)
+    try:
+        found = os.stat(log)
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def magic_table(module):

@@ -42,6 +42,10 @@ pub mod flag {
     pub const LENGTH_KNOWN: u32 = 32;
     /// Response: its last byte is here, though the app has not ended yet.
     pub const WHOLE: u32 = 64;
+    /// Response: the app let go of the client, what has been written is all.
+    pub const LEFT: u32 = 128;
+    /// Response: its line is wanted in the request log, whatever the options say.
+    pub const LOGGED: u32 = 256;
 }
 
 /// What a worker says of its response's head.
@@ -349,6 +353,23 @@ impl Call {
     pub fn publish_whole(&self) {
         self.set_flags(flag::WHOLE);
         self.publish();
+    }
+
+    /// Lets go of the client before the app has ended: what was written is the response, and no
+    /// more is taken.
+    pub fn disconnect(&self) {
+        if !self.is_current() {
+            return;
+        }
+        let before = self.entry().out_flags.fetch_or(flag::LEFT | flag::WHOLE, AcqRel);
+        if before & flag::WHOLE == 0 {
+            self.publish();
+        }
+    }
+
+    /// Whether the app let go of the client.
+    pub fn has_left(&self) -> bool {
+        self.entry().out_flags.load(Relaxed) & flag::LEFT != 0
     }
 
     /// Ends a request whose response was whole before: the shard looks when it has a reason to.

@@ -196,7 +196,8 @@ impl Call {
         let word = direct.word.load(Acquire);
         let entry = self.entry();
         let is_whole = entry.output.consumed.load(Relaxed) == 0
-            && entry.out_flags.load(Relaxed) & (flag::CUT | flag::FILE | flag::RAISED) == 0
+            && entry.out_flags.load(Relaxed) & (flag::CUT | flag::FILE | flag::RAISED | flag::LEFT)
+                == 0
             && self.region().large_is_free(self.slot());
         if word & STAGE != OFFERED || !is_whole {
             return None;

@@ -33,6 +33,15 @@ pub fn limit_own_request(limit_s: u64) -> bool {
     true
 }
 
+/// From here on the request that the calling thread runs gets no exception any more. True if one
+/// was left that the thread has to take back. The caller holds the thread's GIL.
+pub fn close_to_interrupts() -> bool {
+    let Some((handoff, place, thread)) = OWN.get() else { return false };
+    let chair = handoff.region.chair(place, thread);
+    chair.closed.store(chair.current.load(Relaxed), Relaxed);
+    chair.interrupted.swap(0, Relaxed) == 1
+}
+
 /// A request that a worker's thread has taken and not given back.
 #[derive(Clone, Copy)]
 pub struct Taken {
@@ -128,9 +137,14 @@ impl Taken {
     }
 
     /// Notes that an exception is left in the thread, so that the thread takes it back when the
-    /// request is over. The caller holds the thread's GIL and has seen that the request is late.
-    pub fn mark_interrupted(&self) {
-        self.chair().interrupted.store(1, Relaxed);
+    /// request is over; false if none is to be left (`close_to_interrupts`). The caller holds the
+    /// thread's GIL and has seen that the request is late.
+    pub fn mark_interrupted(&self) -> bool {
+        let is_open = self.chair().closed.load(Relaxed) != self.key();
+        if is_open {
+            self.chair().interrupted.store(1, Relaxed);
+        }
+        is_open
     }
 
     /// What the request asks for; nothing of it if the request ended meanwhile.

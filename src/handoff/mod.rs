@@ -29,11 +29,11 @@ use std::sync::atomic::Ordering::SeqCst;
 
 pub use call::{Call, Head, ResponseHead, flag};
 pub use direct::{App, Lent, OwnSend, OwnSent, SLOW_APP_US};
-pub use late::{Described, Taken, limit_own_request};
+pub use late::{Described, Taken, close_to_interrupts, limit_own_request};
 pub use queue::{Dispatch, DispatchBody, Queue};
-pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, Region, WINDOW_BYTES};
+pub use region::{FIELDS_MAX, Geometry, HEAD_BYTES_MAX, LOGVARS_BYTES_MAX, Region, WINDOW_BYTES};
 pub use seat::Seat;
-pub use ticket::{Progress, Stage, Ticket, logvar};
+pub use ticket::{Progress, Stage, Ticket, added_var, added_var_name, logvar};
 pub use window::BodyEnd;
 
 use crate::sys::{self, Sharing};

@@ -75,6 +75,8 @@ pub(super) struct Chair {
     pub(super) ident: AtomicU64,
     /// 1: an exception was left in the thread for the request that it ran then.
     pub(super) interrupted: AtomicU32,
+    /// The cell of a request that is to get no exception any more.
+    pub(super) closed: AtomicU64,
 }
 
 /// A slot's fixed part. The shard writes the request half before QUEUED, the worker the response

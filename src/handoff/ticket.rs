@@ -55,6 +55,16 @@ impl Stage {
     }
 }
 
+/// The value of a request variable that the app has added, in what `copy_logvars` gave.
+pub fn added_var<'b>(all: &'b [u8], wanted: &[u8]) -> &'b [u8] {
+    if all.is_empty() { b"" } else { logvar(all, &added_var_name(wanted)) }
+}
+
+/// The name by which a request variable stands among the logvars.
+pub fn added_var_name(name: &[u8]) -> Vec<u8> {
+    [b"\0", name].concat()
+}
+
 /// The value of a variable in what `copy_logvars` gave; empty if there is none.
 pub fn logvar<'b>(all: &'b [u8], wanted: &[u8]) -> &'b [u8] {
     let text = |bytes: &'b [u8]| -> Option<(&'b [u8], &'b [u8])> {
@@ -186,6 +196,11 @@ impl Ticket {
     pub fn copy_body(&self, out: &mut Vec<u8>) {
         let len = self.entry().input.produced.load(Relaxed).min(WINDOW_BYTES as u64);
         self.region.take(self.slot, Area::Input, 0, len as usize, out);
+    }
+
+    /// Whether the app wants a line of the request log.
+    pub fn wants_line(&self) -> bool {
+        self.entry().out_flags.load(Acquire) & flag::LOGGED != 0
     }
 
     /// Appends what the app gave to the log line, for `logvar`.

@@ -107,6 +107,13 @@ impl Bells {
         !self.said.is_empty()
     }
 
+    /// Raises the alarm of this name.
+    pub(super) fn ring(&mut self, name: &[u8], text: &[u8]) {
+        if let Some(index) = self.bells.iter().position(|bell| bell.name.as_bytes() == name) {
+            self.raise(index, text);
+        }
+    }
+
     /// Raises the alarms of a crash, which this text tells about.
     pub(super) fn crash(&mut self, text: &[u8]) {
         for index in self.segfault.clone() {

@@ -152,7 +152,7 @@ impl Format {
             };
             let var = var(name);
             format.tells_memory |= matches!(var, Var::Rss(_) | Var::Vsz(_));
-            format.has_logvars |= matches!(var, Var::Logvar(_));
+            format.has_logvars |= matches!(var, Var::Logvar(_) | Var::Request(_));
             format.parts.push(Part::Var(var, place));
             rest = after;
         }

@@ -73,6 +73,11 @@ pub fn crash(text: &str) {
     out::crash(text);
 }
 
+/// uWSGI: `uwsgi.alarm()`. A name that no alarm has raises none.
+pub fn alarm(name: &[u8], text: &[u8]) {
+    out::alarm(name, text);
+}
+
 fn begin_and_write(is_dated: bool, text: fmt::Arguments<'_>) {
     let style = STYLE.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
     let mut line = String::with_capacity(128);

@@ -35,6 +35,8 @@ static TORN: Mutex<bool> = Mutex::new(false);
 pub(super) const SERVER: u8 = b'l';
 pub(super) const REQUESTS: u8 = b'r';
 pub(super) const CRASH: u8 = b'c';
+/// The name of an alarm, NUL and its text.
+pub(super) const ALARM: u8 = b'a';
 /// Bytes of lines in a message; a longer line is cut.
 pub(super) const MESSAGE_MAX: usize = 64 * 1024;
 
@@ -48,6 +50,13 @@ pub(super) fn lead(messages: Option<RawFd>, splits: bool) {
 pub(super) fn crash(text: &str) {
     if MESSAGES.load(Relaxed) >= 0 {
         let _ = send(CRASH, text.as_bytes(), Instant::now());
+    }
+}
+
+/// Raises the alarm of this name, if there is one.
+pub(super) fn alarm(name: &[u8], text: &[u8]) {
+    if MESSAGES.load(Relaxed) >= 0 {
+        let _ = send(ALARM, &[name, b"\0", text].concat(), Instant::now());
     }
 }
 

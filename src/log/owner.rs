@@ -41,6 +41,14 @@ impl Office {
         self.say();
     }
 
+    fn alarm(&mut self, message: &[u8]) {
+        let mut parts = message.splitn(2, |&byte| byte == 0);
+        if let (Some(name), Some(text)) = (parts.next(), parts.next()) {
+            self.bells.ring(name, text);
+            self.say();
+        }
+    }
+
     fn say(&mut self) {
         for line in self.bells.said() {
             self.desks[0].take(&line);
@@ -136,6 +144,10 @@ impl Messages {
                     let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
                     if kind == out::CRASH {
                         office.crash(lines);
+                        continue;
+                    }
+                    if kind == out::ALARM {
+                        office.alarm(lines);
                         continue;
                     }
                     let desk = usize::from(kind == out::REQUESTS);

@@ -35,6 +35,8 @@ pub struct Child {
     pub crowned: Option<Instant>,
     /// It took too long to start and is killed: another one starts in its place.
     pub is_given_up: bool,
+    /// It may have accepted a connection.
+    opens: bool,
     is_open: bool,
 }
 
@@ -86,6 +88,7 @@ impl Child {
             kill_at: None,
             crowned: (phase != Phase::Starting).then_some(now),
             is_given_up: false,
+            opens: phase != Phase::Starting,
             is_open: true,
         }
     }
@@ -111,6 +114,14 @@ impl Child {
         self.is_open.then(|| self.leash.fd()).into_iter().chain(rescue)
     }
 
+    /// Whether it is sure to have no connection: it may be killed.
+    pub fn serves_nobody(&self) -> bool {
+        let mut ready = Vec::new();
+        // The first news of a start is that it opens, and this may still lie here.
+        sys::poll_readable(&[self.leash.fd()], 0, &mut ready);
+        !self.opens && ready != [true]
+    }
+
     /// What the server process has told since the last call.
     pub fn take_news(&mut self) -> Vec<News> {
         let mut all = Vec::new();
@@ -121,7 +132,10 @@ impl Child {
                 break;
             }
             match self.leash.news() {
-                Some(news) => all.push(news),
+                Some(news) => {
+                    self.opens = true;
+                    all.push(news);
+                }
                 // Its end is told by the kernel.
                 None => self.is_open = false,
             }

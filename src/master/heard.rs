@@ -43,9 +43,14 @@ impl Master {
     /// uWSGI's MasterFIFO.
     pub(super) fn command(&mut self, command: u8) {
         match command {
-            b'r' | b'R' | b'c' | b'w' | b'W' | b'f' => {
+            b'r' | b'c' | b'w' | b'f' => {
                 log::line(format_args!("...gracefully killing workers..."));
                 self.reload();
+            }
+            // uWSGI: the brutal ones. What serves is finished all the same.
+            b'R' | b'W' => {
+                log::line(format_args!("...gracefully killing workers..."));
+                self.reload_at_once();
             }
             b'q' => self.stop(0),
             b'Q' => {

@@ -171,6 +171,8 @@ struct Master {
     wait: Duration,
     /// A reload was asked for while one was under way.
     reload_again: bool,
+    /// Of the starts that succeeded.
+    longest_start: Duration,
     ending: Option<Ending>,
     has_served: bool,
     /// The configuration was read again and nobody serves by it yet.
@@ -220,6 +222,7 @@ impl Master {
             restart: None,
             wait: SHORT_LIFE,
             reload_again: false,
+            longest_start: Duration::ZERO,
             ending: None,
             has_served: false,
             is_renewed: false,
@@ -233,6 +236,8 @@ impl Master {
         self.daemons.renew(&self.made.options.daemons);
         loop {
             self.wait_for_something();
+            // Before anything is asked of those that start: one of them may serve by now.
+            self.listen_to_children();
             for signal in self.signals.take() {
                 self.hear(signal);
             }
@@ -246,7 +251,6 @@ impl Master {
                 log::line(format_args!("*** {} has been touched... reload ***", path.display()));
                 self.reload();
             }
-            self.listen_to_children();
             self.save_connections();
             if let Some(code) = self.bury()? {
                 return Ok(code);
@@ -342,6 +346,7 @@ impl Master {
                 match news {
                     // It is being killed.
                     News::Ready if self.children[index].is_given_up => {}
+                    News::Opens => {}
                     News::Ready => self.crown(index),
                     News::Alive => self.children[index].heard = Instant::now(),
                     News::Reload => self.reload(),
@@ -367,7 +372,7 @@ impl Master {
             log.tend();
         }
         self.daemons.tend();
-        self.end_slow_start();
+        self.end_hung_start();
         if self.ending.is_none() {
             self.crontab.tick(&self.made.options.crons);
         }
@@ -412,8 +417,8 @@ impl Master {
         let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
         self.ending = Some(Ending { code, kill_at: Instant::now() + mercy });
         for child in &self.children {
-            if child.phase == Phase::Starting {
-                // It does not listen yet.
+            if child.phase == Phase::Starting && child.serves_nobody() {
+                // It hears no order yet.
                 sys::kill(child.pid, libc::SIGKILL);
             }
             child.leash.order(&Order::Stop);

@@ -12,8 +12,14 @@ use crate::shared::link::Order;
 use crate::stats::Stats;
 use crate::sys;
 
-/// A reload lets a start that is under way go on until it is as old.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A start that takes longer hangs, unless the option says another time.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A start may take as many times as long as the longest before it, before it counts as hung.
+const START_SLACK: u32 = 3;
+
+/// A successor that a server process asks for again and again is spoken of from this age on.
+const LONG_START_S: u64 = 5;
 
 impl Master {
     /// Starts a successor with the configuration as it is now.
@@ -61,22 +67,36 @@ impl Master {
             return false;
         };
         log::line(format_args!(
-            "reload: a server process (pid: {}) is still starting, since {} s",
+            "reload: a server process (pid: {}) is still starting, since {} s: the reload follows",
             child.pid,
             child.since.elapsed().as_secs()
         ));
+        // However many are asked for meanwhile: one reload takes the code as it is then.
         self.reload_again = true;
-        self.end_slow_start();
         true
     }
 
-    /// Ends a start that a reload waits for, if it takes long: it may never end by itself, and the
-    /// code that it loads is what the reload replaces.
-    pub(super) fn end_slow_start(&mut self) {
+    /// A reload that waits for no start: one that is under way is ended.
+    pub(super) fn reload_at_once(&mut self) {
+        self.reload();
+        self.end_start(Duration::ZERO);
+    }
+
+    /// Ends a start that a reload waits for, if it hangs. One that is slow goes on: where reloads
+    /// are asked for faster than the app loads, none would ever be done.
+    pub(super) fn end_hung_start(&mut self) {
+        let limit =
+            self.made.options.recycling.start_timeout.map_or(START_LIMIT, Duration::from_secs);
+        self.end_start(limit.max(self.longest_start * START_SLACK));
+    }
+
+    /// Ends a start that a reload waits for, if it has taken as long as `limit`.
+    fn end_start(&mut self, limit: Duration) {
         let is_slow = |child: &&mut Child| {
             child.phase == Phase::Starting
                 && !child.is_given_up
-                && child.since.elapsed() >= PATIENCE
+                && child.since.elapsed() >= limit
+                && child.serves_nobody()
         };
         if self.reload_again
             && let Some(child) = self.children.iter_mut().find(is_slow)
@@ -143,7 +163,7 @@ impl Master {
         }
         if let Some(child) = self.children.iter().find(|child| child.phase == Phase::Starting) {
             let (pid, seconds) = (child.pid, child.since.elapsed().as_secs());
-            if seconds >= PATIENCE.as_secs() {
+            if seconds >= LONG_START_S {
                 log::line(format_args!(
                     "the new server process (pid: {pid}) is still starting, since {seconds} s"
                 ));
@@ -158,6 +178,7 @@ impl Master {
         let now = Instant::now();
         self.children[index].phase = Phase::Serving;
         self.children[index].crowned = Some(now);
+        self.longest_start = self.longest_start.max(self.children[index].since.elapsed());
         let mercy = Duration::from_secs(self.made.options.reload_mercy.max(1)) + GRACE;
         for other in 0..self.children.len() {
             if other == index {

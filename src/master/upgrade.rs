@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,8 @@ struct State {
     stats: Option<RawFd>,
     pidfiles: Vec<PathBuf>,
     isolate: bool,
+    #[serde(default)]
+    longest_start_s: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +88,7 @@ pub struct Resumed {
     pub stats: Option<OwnedFd>,
     pub pidfiles: Vec<PathBuf>,
     pub isolate: bool,
+    pub longest_start: Duration,
 }
 
 /// Takes up what the binary before left, and takes it out of the environment.
@@ -106,6 +110,7 @@ pub fn resume(env: &mut Environment) -> Option<Resumed> {
         stats: state.stats.map(sys::adopt),
         pidfiles: state.pidfiles,
         isolate: state.isolate,
+        longest_start: Duration::from_secs(state.longest_start_s),
     })
 }
 
@@ -137,6 +142,7 @@ impl Master {
         let mut master = Master::new(made, origin, role, stats, notify, daemon)?;
         (master.children, master.isolate, master.has_served) =
             (before.children, before.isolate, true);
+        master.longest_start = before.longest_start;
         sys::release_signals();
         let ready = hooks::run(&master.made.options, Moment::PreApp);
         if let Err(error) = ready.and_then(|()| master.spawn()) {
@@ -188,6 +194,7 @@ impl Master {
             stats: self.stats.as_ref().map(Stats::fd),
             pidfiles: self.made.pidfile.paths().to_vec(),
             isolate: self.isolate,
+            longest_start_s: self.longest_start.as_secs(),
         };
         let mut fds: Vec<RawFd> = state.children.iter().flat_map(|c| [c.link, c.heir]).collect();
         fds.extend(state.listeners.iter().flat_map(|kept| &kept.fds));

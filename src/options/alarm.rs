@@ -56,7 +56,8 @@ impl Default for Alarms {
 impl Alarms {
     /// Whether any can be raised.
     pub fn is_any(&self) -> bool {
-        !self.lines.is_empty() || !self.segfault.is_empty()
+        // `uwsgi.alarm()` may raise those that no rule names.
+        !self.alarms.is_empty() || !self.lines.is_empty() || !self.segfault.is_empty()
     }
 }
 

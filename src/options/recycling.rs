@@ -17,6 +17,8 @@ pub struct Recycling {
     pub evil_reload_on_as: Option<u64>,
     /// MiB of address space that a worker process may have.
     pub limit_as: Option<u64>,
+    /// Seconds after which a start counts as hung.
+    pub start_timeout: Option<u64>,
     pub on_exception: OnException,
 }
 

@@ -2508,6 +2508,15 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["start-timeout"],
+        takes: Takes::Seconds,
+        section: Section::Life,
+        status: Status::Own,
+        help: "End a start that takes longer if a reload waits for it: it hangs.",
+        set: |options, value| Ok(options.recycling.start_timeout = Some(value.seconds()?)),
+        ..ROW
+    },
+    Opt {
         names: &["mule-reload-mercy"],
         takes: Takes::Seconds,
         section: Section::Life,

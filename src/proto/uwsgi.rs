@@ -158,9 +158,11 @@ pub fn encode(vars: &[(&str, &str)], modifier1: u8) -> Vec<u8> {
     packet
 }
 
-/// The answer to a ping. uWSGI: modifier2 is 1, and no warning text follows.
-pub fn pong() -> [u8; 4] {
-    [MODIFIER_PING, 0, 0, 1]
+/// The answer to a ping. uWSGI: modifier2 is 1, and a warning follows if the app has set one.
+pub fn pong(warning: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(warning.len()).unwrap_or(u16::MAX);
+    let [low, high] = len.to_le_bytes();
+    [&[MODIFIER_PING, low, high, 1], &warning[..usize::from(len)]].concat()
 }
 
 #[cfg(test)]

@@ -250,8 +250,7 @@ impl Control {
 
     /// Waits for the workers' end, at most so long.
     fn end_workers(&mut self, mercy: Duration) {
-        let mercy = if self.watchdog.has_given_up() { Duration::ZERO } else { mercy };
-        self.workers.stop(&self.plan, Instant::now() + mercy);
+        self.workers.stop(&self.plan, mercy, self.watchdog.last_wait());
     }
 
     /// Looks after workers that have served long enough, and how many there are.

@@ -43,7 +43,7 @@ use crate::shard::{self, Door, Driver, Limits, Listening, Setup, Timeouts};
 use crate::shared::link::{News, Tie};
 use crate::shared::{Board, Mailbox, rescue};
 use crate::stats::Stats;
-use crate::sys::signals::{Over, Signals};
+use crate::sys::signals::{Signals, Starting};
 use crate::sys::{self, Sharing};
 use crate::wsgi::Plan;
 
@@ -100,10 +100,10 @@ pub fn run(
         || tie.as_ref().is_some_and(|tie| tie.needs_app);
     // Without a master a signal ends the start where it is: nothing is served yet, and whoever
     // loads the app hears nothing. To listen only later would lose one that comes just then.
-    let start = Over::default();
+    let starting = Starting::default();
     let ends = if tied.is_none() { &control::STOPPING[..] } else { &[] };
     let signals =
-        start.ends_at(ends).and_then(|()| Signals::listen(&control::heard(tied.is_some())));
+        starting.ends_at(ends).and_then(|()| Signals::listen(&control::heard(tied.is_some())));
     let signals = signals.map_err(|e| StartError::new(format!("signals: {e}")))?;
     let workers = match spawner {
         Some(spawner) => {
@@ -124,7 +124,7 @@ pub fn run(
             workers
         }
     };
-    start.set();
+    starting.finish();
     if !prepare::warn_without_app(&plan)
         && let Some(doubt) = doubt
     {
@@ -137,6 +137,7 @@ pub fn run(
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
     if let Some(tie) = &tie {
         rescue::prepare(&tie.rescue).map_err(|e| StartError::new(format!("socket: {e}")))?;
+        tie.tell(News::Opens);
     }
     let shards = start_shards(options, &plan, listeners, driver, &pins, &lines, &workers)?;
     let tail = lines.tail();

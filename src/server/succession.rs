@@ -35,6 +35,9 @@ pub struct Ties {
     since: Instant,
     told: Instant,
     buffer: Vec<u8>,
+    /// A descriptor that stands for nothing: where the app has taken all that may be open, its
+    /// place is the one that an heir comes in.
+    spare: Option<OwnedFd>,
 }
 
 impl Ties {
@@ -50,7 +53,8 @@ impl Ties {
             notify.ready(workers);
         }
         let (heirs, buffer) = (Vec::new(), Vec::new());
-        Ties { tie, notify, inherits, heirs, since: now, told: now, buffer }
+        let spare = sys::eventfd().ok();
+        Ties { tie, notify, inherits, heirs, since: now, told: now, buffer, spare }
     }
 
     pub fn has_master(&self) -> bool {
@@ -116,7 +120,11 @@ impl Ties {
         if ready != [true] {
             return None;
         }
+        self.spare = None;
         let order = tie.order();
+        if !matches!(order, Order::Retire(_)) {
+            self.spare = sys::eventfd().ok();
+        }
         if matches!(order, Order::Orphaned) {
             self.tie = None;
         }

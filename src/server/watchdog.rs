@@ -24,6 +24,8 @@ const DUMP: Duration = Duration::from_millis(300);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A thread that has not come back by then is given up: what waits behind it waits for a successor.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// At the end of the server.
+const LAST_WAIT: Duration = Duration::from_millis(300);
 
 /// What the options say of it.
 #[derive(Debug, Clone)]
@@ -119,9 +121,11 @@ impl Watchdog {
         if self.rules.processes { None } else { self.interrupt(workers, now) }
     }
 
-    /// Whether a thread of this process will not come back: its end is not to be waited for.
-    pub fn has_given_up(&self) -> bool {
-        self.seen.iter().filter_map(|seen| seen.late.as_ref()).any(|late| late.is_given_up)
+    /// How long the end of the server waits for a thread whose request has been answered with 504:
+    /// the exception that it got may still bring it back.
+    pub fn last_wait(&self) -> Duration {
+        let graceful = self.rules.graceful.filter(|_| self.rules.processes);
+        graceful.map_or(LAST_WAIT, |(grace, _)| grace)
     }
 
     /// Brings `seen` up to date.

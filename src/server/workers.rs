@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::processes::{self, Death, Processes};
 use crate::error::StartError;
@@ -42,6 +42,14 @@ pub struct Sitter {
     pub incarnation: u32,
     /// The process that it lives in; 0 before it is known.
     pub pid: i32,
+}
+
+impl Sitter {
+    /// Whether a thread runs a request that is over for its client.
+    fn is_late(&self, plan: &Plan) -> bool {
+        let running = |core| plan.handoff.running(self.worker, self.incarnation, core);
+        (0..plan.board.threads()).filter_map(running).any(|running| running.is_late())
+    }
 }
 
 impl Workers {
@@ -178,18 +186,30 @@ impl Workers {
         matches!(self, Workers::Processes(p) if p.is_lost())
     }
 
-    /// Lets all workers finish and leave, until `deadline`.
-    pub fn stop(&mut self, plan: &Plan, deadline: Instant) {
+    /// Lets all workers finish and leave: `mercy` long, and `late` long those that only run what
+    /// was answered with 504.
+    pub fn stop(&mut self, plan: &Plan, mercy: Duration, late: Duration) {
         plan.handoff.stop_all();
-        while Instant::now() < deadline {
-            let over = match self {
-                Workers::Interpreters(own) => own.threads.iter().all(JoinHandle::is_finished),
-                Workers::Processes(processes) => {
-                    let _ = processes.deaths();
-                    processes.sitters().next().is_none()
+        let begin = Instant::now();
+        while begin.elapsed() < mercy {
+            if let Workers::Processes(processes) = self {
+                let _ = processes.deaths();
+            }
+            let mut left = self.sitters(plan);
+            if let Workers::Interpreters(own) = self {
+                left.retain(|sitter| !own.threads[sitter.worker].is_finished());
+            }
+            if left.is_empty() {
+                break;
+            }
+            if begin.elapsed() >= late && left.iter().all(|sitter| sitter.is_late(plan)) {
+                for Sitter { worker, .. } in left {
+                    let number = worker + 1;
+                    log::line(format_args!(
+                        "worker {number} still runs a request that was answered with 504: leaving \
+                         without it"
+                    ));
                 }
-            };
-            if over {
                 break;
             }
             let mut fds = self.fds();

@@ -291,7 +291,7 @@ impl<F: Future<Output = Received>> Connection<F> {
             Packet::Request => exchange::serve(self, request).await,
             Packet::Ping => {
                 crate::log::line(format_args!("PING"));
-                let _ = self.writer.send(uwsgi::pong().to_vec()).await;
+                let _ = self.writer.send(uwsgi::pong(&self.shard.board.warning())).await;
                 Next::Close
             }
             Packet::Other(modifier1) => {

@@ -3,7 +3,7 @@
 use super::listener::Peer;
 use super::respond::Sent;
 use super::{Logging, Shard};
-use crate::handoff::{Ticket, logvar};
+use crate::handoff::{Ticket, added_var, logvar};
 use crate::log::RequestLine;
 use crate::proto::uwsgi;
 use crate::request::{Body, Fields, Range, Request, Version};
@@ -95,7 +95,7 @@ pub(super) fn write(
     if let Some(row) = row {
         row.add(worker::TX, sent.head_bytes + sent.body_bytes);
     }
-    let Some(end_us) = is_wanted(shard, sent, arrived_us) else { return };
+    let Some(end_us) = is_wanted(shard, sent, arrived_us, ticket.wants_line()) else { return };
     let mut head = shard.take_buffer();
     ticket.copy_head(request.head_len, &mut head);
     let mut logvars = shard.take_buffer();
@@ -129,7 +129,7 @@ pub(super) fn write_own(
     sent: &Sent,
     arrived_us: u64,
 ) {
-    let Some(end_us) = is_wanted(shard, sent, arrived_us) else { return };
+    let Some(end_us) = is_wanted(shard, sent, arrived_us, false) else { return };
     let first = shard.workers.first();
     let pid = first.map_or(0, |&index| shard.board.worker(index).get(worker::PID));
     let worker = first.map_or(0, |&index| index as u32 + 1);
@@ -138,12 +138,13 @@ pub(super) fn write_own(
     put(shard, request, peer, head, &ran, sent, (arrived_us, end_us));
 }
 
-/// When the request ended, if it gets a line; microseconds since the epoch.
-fn is_wanted(shard: &Shard, sent: &Sent, arrived_us: u64) -> Option<u64> {
+/// When the request ended, if it gets a line; microseconds since the epoch. `asked`: the app wants
+/// one.
+fn is_wanted(shard: &Shard, sent: &Sent, arrived_us: u64, asked: bool) -> Option<u64> {
     let logging = &shard.logging;
-    if logging.all || logging.some {
+    if logging.all || logging.some || asked {
         let end_us = sent.ended_us.unwrap_or_else(now_us);
-        if logging.wants(sent, end_us.saturating_sub(arrived_us)) {
+        if asked || logging.wants(sent, end_us.saturating_sub(arrived_us)) {
             return Some(end_us);
         }
     }
@@ -214,7 +215,10 @@ fn put(
             true => shard.memories.borrow_mut().of(ran.pid, end_us / 1_000_000),
             false => (0, 0),
         },
-        var: &var,
+        var: &|name| match added_var(ran.logvars, name) {
+            b"" => var(name),
+            added => added,
+        },
         logvar: &|name| logvar(ran.logvars, name),
     };
     let mut lines = shard.lines.borrow_mut();

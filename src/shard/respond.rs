@@ -111,6 +111,8 @@ impl Sending<'_> {
             match progress.head {
                 Some(head) => break (head, progress),
                 None if progress.stage == Stage::Failed => return self.lost_worker().await,
+                // uWSGI: the app let go of its client before it had answered.
+                None if progress.flags & flag::LEFT != 0 => return Ok(Sent::default()),
                 None if progress.stage == Stage::Done => return self.no_answer().await,
                 None if self.shard.gives_up.get() => return self.given_up().await,
                 None => self.news.changed(seen).await,
@@ -241,7 +243,13 @@ impl Sending<'_> {
     }
 
     async fn end(&mut self, flags: u32, sent: &mut Sent, framing: Framing) -> io::Result<bool> {
-        let whole = flags & flag::CUT == 0;
+        let is_short = || {
+            let promised = self.ticket.progress().head.and_then(|head| head.length);
+            framing == Framing::Length
+                && !self.request.is_head
+                && promised.is_some_and(|promised| sent.body_bytes < promised)
+        };
+        let whole = flags & flag::CUT == 0 && !(flags & flag::LEFT != 0 && is_short());
         if flags & flag::FILE != 0 {
             let file = self.shard.queue.borrow_mut().take_file(self.ticket);
             let Some(file) = file else {

@@ -30,6 +30,8 @@ pub enum Order {
 /// What a server process tells the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
+    /// It is about to accept connections.
+    Opens,
     /// It serves.
     Ready,
     /// Its control thread runs; told now and then.
@@ -83,6 +85,7 @@ impl Tie {
     /// Tells the master; one that is gone needs no news.
     pub fn tell(&self, news: News) {
         let word = match news {
+            News::Opens => b'O',
             News::Ready => b'R',
             News::Alive => b'A',
             News::Reload => b'L',
@@ -129,6 +132,7 @@ impl Leash {
     pub fn news(&self) -> Option<News> {
         let mut word = [0; 1];
         match (sys::receive_with_fd(self.0.as_fd(), &mut word), word[0]) {
+            (Ok((1, _)), b'O') => Some(News::Opens),
             (Ok((1, _)), b'R') => Some(News::Ready),
             (Ok((1, _)), b'A') => Some(News::Alive),
             (Ok((1, _)), b'L') => Some(News::Reload),

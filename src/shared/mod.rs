@@ -14,7 +14,9 @@ pub mod rescue;
 mod signals;
 
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use locks::{LOCKS_MAX, Locks, Owner};
@@ -145,13 +147,18 @@ pub struct Board {
     apps: usize,
 }
 
-const HEADER_WORDS: usize = 8;
+const HEADER_WORDS: usize = 24;
 /// Requests logged or answered since the start, of all workers.
 const TOTAL: usize = 0;
 /// Bits of what apps ask of the server.
 const WISHES: usize = 1;
 /// Extension modules that refused an interpreter while requests were served.
 const LATE_REFUSALS: usize = 2;
+/// The length and the bytes of a text that answers a ping.
+const WARNING_LEN: usize = 3;
+const WARNING: usize = 8;
+/// uWSGI: longer ones are cut.
+pub const WARNING_BYTES_MAX: usize = 80;
 
 /// What an app asks of the server (`uwsgi.reload()` and its like).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,6 +270,26 @@ impl Board {
     /// only for a line that tells the number.
     pub fn count_request(&self) -> u64 {
         self.words[TOTAL].fetch_add(1, Relaxed) + 1 + self.uncounted()
+    }
+
+    /// Sets the text that answers a ping, as far as it fits.
+    pub fn set_warning(&self, text: &[u8]) {
+        let text = &text[..text.len().min(WARNING_BYTES_MAX)];
+        self.words[WARNING_LEN].store(0, Release);
+        for (place, eight) in text.chunks(8).enumerate() {
+            let mut bytes = [0; 8];
+            bytes[..eight.len()].copy_from_slice(eight);
+            self.words[WARNING + place].store(u64::from_ne_bytes(bytes), Relaxed);
+        }
+        self.words[WARNING_LEN].store(text.len() as u64, Release);
+    }
+
+    /// The text that answers a ping.
+    pub fn warning(&self) -> Vec<u8> {
+        let len = (self.words[WARNING_LEN].load(Acquire) as usize).min(WARNING_BYTES_MAX);
+        let words = &self.words[WARNING..WARNING + WARNING_BYTES_MAX / 8];
+        let bytes = words.iter().flat_map(|word| word.load(Relaxed).to_ne_bytes());
+        bytes.take(len).collect()
     }
 
     /// Counts an extension module that refused an interpreter while requests were served.

@@ -11,17 +11,17 @@ use signal_hook::SigId;
 /// The signals that a process listens to.
 pub struct Signals(Vec<Heard>);
 
-/// Whether something goes on during which signals have another meaning.
-pub struct Over(Arc<AtomicBool>);
+/// Whether this process is still starting, which gives some signals another meaning.
+pub struct Starting(Arc<AtomicBool>);
 
-impl Default for Over {
-    fn default() -> Over {
-        Over(Arc::new(AtomicBool::new(true)))
+impl Default for Starting {
+    fn default() -> Starting {
+        Starting(Arc::new(AtomicBool::new(true)))
     }
 }
 
-impl Over {
-    /// Until it is over, each of these signals ends this process, whoever else listens.
+impl Starting {
+    /// While the start goes on, each of these signals ends this process, whoever else listens.
     ///
     /// # Errors
     /// The kernel's.
@@ -32,8 +32,8 @@ impl Over {
         Ok(())
     }
 
-    /// From here on it is over.
-    pub fn set(&self) {
+    /// From here on the process serves.
+    pub fn finish(&self) {
         self.0.store(false, SeqCst);
     }
 }

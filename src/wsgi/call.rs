@@ -10,7 +10,7 @@ use super::environ::{Builder, Fixed};
 use super::input::Input;
 use super::reply::{Outcome, Reply};
 use super::worker::{Loaded, Plan};
-use crate::handoff::{Call, Head, SLOW_APP_US, Seat, flag};
+use crate::handoff::{Call, Head, SLOW_APP_US, Seat, close_to_interrupts, flag};
 use crate::log;
 use crate::options::OnException;
 use crate::python::{Exception, Kept, KeptNative, Kind, Object, Py};
@@ -164,6 +164,7 @@ impl<'l> Local<'l> {
             Ok(()) => reply.complete(py)?,
             Err(error) if !reply.is_sent() => return Err(error),
             Err(error) => {
+                shut_out_harakiri(py);
                 log::line(format_args!("{}", error.traceback(py).trim_end()));
                 reply.complete(py)?
             }
@@ -322,12 +323,13 @@ impl<'l> Local<'l> {
 
     /// Answers for an app that raised, and writes its traceback once.
     fn fail(&self, py: Py<'_>, call: &Call, error: &Exception) {
+        shut_out_harakiri(py);
         let mut shown = None;
         self.worker.bump(worker::EXCEPTIONS, 1);
         if let Some(row) = self.app.and_then(|app| self.board.app(self.index, app)) {
             row.bump(app_row::EXCEPTIONS, 1);
         }
-        if call.is_cancelled() && error.is(py, Kind::Os) {
+        if (call.is_cancelled() || call.has_left()) && error.is(py, Kind::Os) {
             // The client left; what the app saw of it is no error of the app.
             self.core.bump(core::WRITE_ERRORS, 1);
         } else {
@@ -393,6 +395,13 @@ impl<'l> Local<'l> {
         if let Ok(reply) = Responder::new(py, self.loaded, self.strict, &self.amendment) {
             self.reply = reply;
         }
+    }
+}
+
+/// The app is through: an exception for it would only meet what tells of the last one.
+fn shut_out_harakiri(py: Py<'_>) {
+    if close_to_interrupts() {
+        py.forget_interrupt();
     }
 }
 

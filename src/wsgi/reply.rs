@@ -137,6 +137,9 @@ impl Reply {
             return Err(Exception::new(Kind::Type, "BUG: a body piece is bytes"));
         };
         let call = self.current()?;
+        if call.has_left() {
+            return Err(write_error());
+        }
         self.send_head(py, &call)?;
         let (bytes, cut) = self.count(bytes);
         if bytes.is_empty() {
@@ -215,6 +218,9 @@ impl Reply {
     /// As `body`.
     pub fn file(&self, py: Py<'_>, file: File, offset: u64, len: u64) -> Result<(), Exception> {
         let call = self.current()?;
+        if call.has_left() {
+            return Err(write_error());
+        }
         self.expect_length(len);
         self.send_head(py, &call)?;
         let mut state = self.0.borrow_mut();
@@ -230,7 +236,7 @@ impl Reply {
     /// what the app still does in its iterable's end and close() is none of the client's waiting.
     pub fn publish(&self) {
         let mut state = self.0.borrow_mut();
-        let Some(call) = state.call else { return };
+        let Some(call) = state.call.filter(|call| !call.has_left()) else { return };
         let is_whole = state.framing.length.is_some_and(|length| state.written >= length);
         if !is_whole || state.bodiless {
             return call.publish();
@@ -252,6 +258,9 @@ impl Reply {
     /// AssertionError if the app never called start_response.
     pub fn complete(&self, py: Py<'_>) -> Result<Outcome, Exception> {
         let call = self.current()?;
+        if call.has_left() {
+            return Ok(Outcome::Complete);
+        }
         if !self.is_sent() {
             let state = self.0.borrow();
             let allowed = state.started && state.framing.length.is_none() && !state.bodiless;
@@ -277,7 +286,7 @@ impl Reply {
     pub fn finish(&self) {
         let mut state = self.0.borrow_mut();
         let Some(call) = state.call else { return };
-        if state.whole {
+        if state.whole || call.has_left() {
             call.finish_quietly();
         // A late request must be given back too.
         } else if !call.is_current() || !state.send(&call, App::Ended) {
@@ -293,7 +302,7 @@ impl Reply {
     /// The same, with this body instead of the status's phrase.
     pub fn fail_with(&self, py: Py<'_>, status: &CStr, text: Option<&str>) {
         let Some(call) = self.0.borrow().call else { return };
-        if !call.is_current() {
+        if !call.is_current() || call.has_left() {
             return call.finish();
         }
         call.set_flags(flag::RAISED);
