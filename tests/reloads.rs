@@ -198,7 +198,7 @@ fn requests_that_a_reload_or_a_stop_cuts_are_named_and_answered() {
         server.signal(libc::SIGHUP);
         server.log.line("cut: GET /waits?/nonexistent/first on worker 1 core 0");
         assert_eq!(first.response().status, 503);
-        let mut second = slow("second");
+        let second = slow("second");
         let mut waiting = server.connect();
         waiting.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
         server.signal(libc::SIGTERM);

@@ -98,8 +98,8 @@ pub fn set_nice(nice: i32) -> std::io::Result<()> {
 /// Gives memory that is free back to the system: also what lies between pieces that are in use.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
-    // SAFETY: no pointer is passed.
-    unsafe {
-        libc::malloc_trim(0)
-    };
+    {
+        // SAFETY: no pointer is passed.
+        unsafe { libc::malloc_trim(0) };
+    }
 }
