@@ -94,12 +94,3 @@ pub fn catches(pid: i32, signal: i32) -> bool {
 pub fn set_nice(nice: i32) -> std::io::Result<()> {
     Ok(rustix::process::setpriority_process(None, nice)?)
 }
-
-/// Gives memory that is free back to the system: also what lies between pieces that are in use.
-pub fn trim_memory() {
-    #[cfg(target_env = "gnu")]
-    {
-        // SAFETY: no pointer is passed.
-        unsafe { libc::malloc_trim(0) };
-    }
-}
