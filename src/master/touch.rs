@@ -28,7 +28,7 @@ impl Touches {
             let seen = look(path);
             if seen.is_none() {
                 log::line(format_args!(
-                    "unable to stat() {}, reload will be triggered when it appears and is touched",
+                    "unable to stat() {}, events will be triggered as soon as the file is created",
                     path.display()
                 ));
             }
@@ -75,7 +75,7 @@ impl Touches {
         }
         for (path, change, seen) in &mut self.logs {
             let now = look(path);
-            if seen.is_some() && now.is_some() && *seen != now {
+            if now.is_some() && *seen != now {
                 changes.push(*change);
             }
             *seen = now;
@@ -83,8 +83,8 @@ impl Touches {
         changes
     }
 
-    /// A file that was touched since the last look. As in uWSGI, one that appears or goes is told
-    /// and is no touch.
+    /// A file that was touched since the last look. As in uWSGI one that appears is touched; one that
+    /// goes is told and is no touch, so that replacing a file is one touch and not two.
     pub fn touched(&mut self) -> Option<PathBuf> {
         if self.looked.elapsed() < EVERY {
             return None;
@@ -92,7 +92,7 @@ impl Touches {
         self.looked = Instant::now();
         for (path, deed, seen) in &mut self.deeds {
             let now = look(path);
-            if seen.is_some() && now.is_some() && *seen != now {
+            if now.is_some() && *seen != now {
                 log::line(format_args!("{} has been touched", path.display()));
                 hooks::perform_beside(deed, Moment::Touched);
             }
@@ -103,8 +103,7 @@ impl Touches {
             let now = look(path);
             match (&seen, &now) {
                 (Some(_), None) => log::line(format_args!("{} has been removed", path.display())),
-                (None, Some(_)) => log::line(format_args!("{} has been created", path.display())),
-                (Some(before), Some(now)) if before != now => touched = Some(path.clone()),
+                (_, Some(_)) if *seen != now => touched = Some(path.clone()),
                 _ => {}
             }
             *seen = now;

@@ -105,7 +105,8 @@ pub(super) fn push(setting: Setting, read: &mut Read<'_>) -> Result<(), StartErr
         read.block = Some(open);
         return Ok(());
     }
-    let Some(block) = read.block.take() else { return append(setting, read) };
+    let Some(mut block) = read.block.take() else { return append(setting, read) };
+    read.warnings.extend(block.look(&read.settings));
     // uWSGI: what a file says that is named within a block is not of the block.
     for setting in block.settings(setting)? {
         append(setting, read)?;

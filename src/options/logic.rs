@@ -25,6 +25,33 @@ pub(super) struct Block {
     pub(super) name: String,
     pub(super) origin: Origin,
     pub(super) does: Does,
+    /// The option that ends it, once it is set.
+    until: Option<Until>,
+}
+
+/// What `if-not-opt` waits for. uWSGI asks again at each line of the block.
+#[derive(Debug)]
+struct Until {
+    name: String,
+    wanted: Option<String>,
+    /// So many settings were looked at.
+    seen: usize,
+}
+
+impl Until {
+    fn of(setting: &Setting, before: &[Setting]) -> Option<Until> {
+        let text = setting.value.as_deref().filter(|_| setting.name == "if-not-opt")?;
+        let (name, wanted) = split_wanted(text);
+        // uWSGI: the first setting of a name is the one that counts.
+        let is_open = !before.iter().any(|setting| setting.name == name);
+        let wanted = wanted.map(str::to_owned);
+        is_open.then(|| Until { name: name.to_owned(), wanted, seen: before.len() })
+    }
+}
+
+/// `name` or `name=value`.
+fn split_wanted(text: &str) -> (&str, Option<&str>) {
+    text.split_once('=').map_or((text, None), |(name, wanted)| (name, Some(wanted)))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +67,23 @@ pub(super) fn is_end(name: &str) -> bool {
 }
 
 impl Block {
+    /// Leaves out what comes if the option of `if-not-opt` is set by now; says so once.
+    pub(super) fn look(&mut self, before: &[Setting]) -> Option<String> {
+        let until = self.until.as_mut()?;
+        let (seen, name) = (std::mem::replace(&mut until.seen, before.len()), &until.name);
+        let first = before[seen..].iter().find(|setting| setting.name == *name)?;
+        let value = first.value.as_deref().unwrap_or("");
+        let is_set = until.wanted.as_ref().is_none_or(|wanted| wanted == value);
+        let (at, why) = (&first.origin, format!("{name} is set by now"));
+        let what = format!("{}: {why} ({at}), so the rest of the block is left out", self.name);
+        self.until = None;
+        if !is_set || self.does == Does::Skip {
+            return None;
+        }
+        self.does = Does::Skip;
+        Some(format!("{}: {what}, as in uWSGI", self.origin))
+    }
+
     /// The settings that one setting within the block stands for.
     ///
     /// # Errors
@@ -102,7 +146,8 @@ pub(super) fn open(
             }
         }
     };
-    Ok(Some(Block { name: setting.name.clone(), origin: setting.origin.clone(), does }))
+    let until = Until::of(setting, before);
+    Ok(Some(Block { name: setting.name.clone(), origin: setting.origin.clone(), does, until }))
 }
 
 /// The values of a loop.
@@ -181,10 +226,7 @@ fn holds(word: &str, text: &str, before: &[Setting], env: &Environment) -> Resul
     let path = Path::new(text);
     Ok(match word {
         "if-env" => {
-            let (name, wanted) = match text.split_once('=') {
-                Some((name, wanted)) => (name, Some(wanted)),
-                None => (text, None),
-            };
+            let (name, wanted) = split_wanted(text);
             let variable = env.iter().find(|(key, _)| !name.is_empty() && key == name);
             let value = variable.map(|(_, value)| value.to_string_lossy().into_owned());
             match value {
@@ -195,10 +237,7 @@ fn holds(word: &str, text: &str, before: &[Setting], env: &Environment) -> Resul
             }
         }
         "if-opt" => {
-            let (name, wanted) = match text.split_once('=') {
-                Some((name, wanted)) => (name, Some(wanted)),
-                None => (text, None),
-            };
+            let (name, wanted) = split_wanted(text);
             // uWSGI: the first setting of a name is the one that counts.
             let first = before.iter().find(|setting| setting.name == name);
             let value = first.map(|first| first.value.clone().unwrap_or_default());
@@ -265,6 +304,8 @@ mod tests {
             ("if-opt = x\na = 1\nendif\nx = 3\nif-opt = x\nb = [%(_)]\nend", "x=3 b=[3]"),
             ("x = 1\nx = 2\nif-opt = x=1\na = 1\nendif\nif-opt = x=2\nb = 1\nendif", "x=1 x=2 a=1"),
             ("vacuum\nif-opt = vacuum=\na = 1\nendif", "vacuum= a=1"),
+            ("if-not-opt = x\na = 1\nx = 2\nb = 3\nendif\nc = 4", "a=1 x=2 c=4"),
+            ("if-not-opt = x=1\nx = 2\nb = 3\nx = 1\nc = 4\nend", "x=2 b=3 x=1 c=4"),
             ("if-exists = /etc/passwd\na = %(_)\nend-if =", "a=/etc/passwd"),
             (
                 "if-file = /etc\na = 1\nendif\nif-dir = /etc\nb = 1\nendif\nifdir = /etc\nc =1",
@@ -284,6 +325,21 @@ mod tests {
         ] {
             assert_eq!(read(body).expect(body).join(" "), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn a_block_that_ends_itself_says_so() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("app.ini").display().to_string();
+        let text = "[uwsgi]\nif-not-opt = threads\nthreads = 3\nprocesses = 4\nendif =\n";
+        std::fs::write(&path, text).expect("written");
+        let options = parse(&["--ini", &path]).expect("it is right");
+        assert_eq!((options.threads, options.processes), (3, 1));
+        let message = format!(
+            "{path}:2: if-not-opt: threads is set by now ({path}:3), so the rest of the block is \
+             left out, as in uWSGI"
+        );
+        assert_eq!(options.warnings, [message]);
     }
 
     #[test]
