@@ -1,7 +1,7 @@
 //! What it does: systemd's notifications (sd_notify(3)): ready, reloading, stopping, alive.
 //! What it does not: decide when; without a master the server process tells, else the master.
 //! Who may call it: master, server.
-//! What it may import: options (the environment), log.
+//! What it may import: options (the environment), log, sys (the clock).
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::log;
 use crate::options::Environment;
+use crate::sys;
 
 /// Server processes tell each second that they run; a busy machine delays it.
 const PATIENCE_MIN: Duration = Duration::from_secs(3);
@@ -79,8 +80,7 @@ impl Notify {
     }
 
     pub fn reloading(&mut self) {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let us = now.tv_sec * 1_000_000 + now.tv_nsec / 1000;
+        let us = sys::monotonic_us();
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={us}\nSTATUS=uwring reloads\n"));
     }
 

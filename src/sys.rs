@@ -32,7 +32,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, WaitOptions, WaitStatus}
 use rustix::thread::futex;
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
 
-pub use clock::{ctime, local_time};
+pub use clock::{ctime, local_time, monotonic_us};
 pub use exec::exec;
 pub use interfaces::own_addresses;
 pub use pipe::{

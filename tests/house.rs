@@ -80,7 +80,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("listen", &["options", "error", "log", "sys"]),
-    ("notify", &["options", "log"]),
+    ("notify", &["options", "log", "sys"]),
     ("master", &["options", "listen", "notify", "shared", "stats", "log", "sys", "error"]),
     ("stats", &["shared", "options", "error", "log", "sys"]),
     ("shared", &["sys"]),

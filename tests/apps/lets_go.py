@@ -1,4 +1,5 @@
-"""Lets its client go in the way that the path names, and says what it does afterwards."""
+"""Lets its client go in the way that the path names; goes on when the query's file is there."""
+import os
 import time
 
 import uwsgi
@@ -8,12 +9,13 @@ def say(*what):
     print("afterwards:", *what, flush=True)
 
 
-def goes_on(path):
+def goes_on(path, go):
     try:
         if path == "piece":
             yield b"piece"
         uwsgi.disconnect()
-        time.sleep(0.3)
+        while not os.path.exists(go):
+            time.sleep(0.01)
         say("still here")
         yield b"too late"
         say("never")
@@ -34,4 +36,4 @@ def application(environ, start_response):
             write(b"more")
         except OSError as error:
             say(error)
-    return goes_on(path)
+    return goes_on(path, environ["QUERY_STRING"])
