@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Mode, Server, eventually, for_each_mode};
 
-/// Connections are parked after five seconds and the sweep that follows.
-const PARKED: Duration = Duration::from_millis(6_500);
+/// Connections are parked after less than five seconds and the sweep that follows.
+const PARKED: Duration = Duration::from_millis(6_000);
 
 fn open(server: &Server) -> u64 {
     let stats = server.stats();

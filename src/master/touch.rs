@@ -83,8 +83,8 @@ impl Touches {
         changes
     }
 
-    /// A file that was touched since the last look. As in uWSGI one that appears is touched; one that
-    /// goes is told and is no touch, so that replacing a file is one touch and not two.
+    /// A file that was touched since the last look. As in uWSGI one that appears is touched; one
+    /// that goes is told and is no touch, so that replacing a file is one touch and not two.
     pub fn touched(&mut self) -> Option<PathBuf> {
         if self.looked.elapsed() < EVERY {
             return None;

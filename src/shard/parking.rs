@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+use std::time::Duration;
 
 use monoio::net::{TcpStream, UnixStream};
 use slab::Slab;
@@ -12,14 +13,16 @@ use slab::Slab;
 use super::connection::{self, Begun, Connection, Introduced};
 use super::listener::{Peer, log_and_end, peer_of};
 use super::stream::{Received, Stream};
-use super::{Shard, heritage};
+use super::watch::Watch;
+use super::{Shard, heritage, timer};
 use crate::shared::shard as place;
 use crate::sys;
 
-/// Seconds that a connection is idle before its memory is given back.
-const AFTER_S: u64 = 5;
-/// So many connections are parked in one sweep: each costs some microseconds.
-const AT_ONCE: usize = 128;
+/// Seconds that a connection is idle before its memory is given back, and up to a second more.
+const AFTER_S: u64 = 4;
+/// So many connections are parked at once: each costs some microseconds, and others wait for them.
+const AT_ONCE: usize = 64;
+const PAUSE: Duration = Duration::from_millis(1);
 /// So many have to be parked before the memory goes back to the system, which costs more.
 const TRIM_AFTER: usize = 1024;
 
@@ -48,6 +51,8 @@ pub(super) struct Parking {
     parked: RefCell<Slab<Parked>>,
     /// How many were parked since memory went back.
     untrimmed: Cell<usize>,
+    /// A task parks connections.
+    is_busy: Cell<bool>,
 }
 
 impl Parking {
@@ -58,6 +63,7 @@ impl Parking {
             epoll: sys::epoll::new()?,
             parked: RefCell::default(),
             untrimmed: Cell::new(0),
+            is_busy: Cell::new(false),
         })
     }
 
@@ -115,25 +121,43 @@ pub(super) async fn wakes(shard: Rc<Shard>) {
 }
 
 impl Shard {
-    /// Asks connections that have been idle for long to be parked, and ends the late ones.
-    pub(super) fn look_at_idle(&self) {
+    /// Has connections parked that have been idle for long, and ends the late ones.
+    pub(super) fn look_at_idle(self: &Rc<Shard>) {
         let now_s = self.watches.now_s();
         for key in self.parking.late(now_s) {
             drop(self.parking.take(key));
             self.count_open(-1);
         }
-        if self.draining.get() {
-            return;
+        if !self.long_idle(1).is_empty() && !self.parking.is_busy.replace(true) {
+            monoio::spawn(Rc::clone(self).park_long_idle());
         }
-        let long = self.watches.idle_since(now_s.saturating_sub(AFTER_S), AT_ONCE);
-        for watch in &long {
-            watch.park();
-            self.disarm(watch);
+    }
+
+    /// Some of those that have been idle for long.
+    fn long_idle(&self, most: usize) -> Vec<Rc<Watch>> {
+        // A successor takes idle ones as they are.
+        let most = if self.draining.get() { 0 } else { most };
+        self.watches.idle_since(self.watches.now_s().saturating_sub(AFTER_S), most)
+    }
+
+    /// Asks those that have been idle for long to be parked, some at a time.
+    async fn park_long_idle(self: Rc<Shard>) {
+        loop {
+            let some = self.long_idle(AT_ONCE);
+            if some.is_empty() {
+                break;
+            }
+            for watch in &some {
+                watch.park();
+                self.disarm(watch);
+            }
+            timer::pause(PAUSE).await;
         }
-        if long.is_empty() && self.parking.untrimmed.get() >= TRIM_AFTER {
+        if self.parking.untrimmed.get() >= TRIM_AFTER {
             self.parking.untrimmed.set(0);
             sys::trim_memory();
         }
+        self.parking.is_busy.set(false);
     }
 
     /// Closes all that are parked: they are between two requests.
