@@ -94,8 +94,12 @@ test: check build ## All checks and tests, with each Python of PYTHONS
 	while read -r minor python; do \
 		echo "$(CARGO) test for $$python"; \
 		PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor" \
-			$(CARGO) test --features faults --lib --tests; \
+			$(CARGO) test --features faults --lib --test main --test allocations; \
 	done <<< "$$pythons"
+	@read -r minor python < <($(newest)); \
+	echo "$(CARGO) test of what must not compile, which no Python changes"; \
+	PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py$$minor" \
+		$(CARGO) test --features faults --test compile
 	python3 tests/nginx/check.py build/uwring
 	tests/venv/matrix.sh build/uwring .cache/matrix
 
