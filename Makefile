@@ -5,6 +5,9 @@ PYTHONS ?= default
 PREFIX ?= /usr/local
 DESTDIR ?=
 CARGO ?= cargo
+# Tests wait more than they compute.
+RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+export RUST_TEST_THREADS
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
