@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use monoio::net::{TcpStream, UnixStream};
 use slab::Slab;
 
 use super::connection::{self, Begun, Connection, Introduced};
+use super::heritage::Given;
 use super::listener::{Peer, log_and_end, peer_of};
 use super::stream::{Received, Stream};
 use super::watch::Watch;
-use super::{Shard, heritage, timer};
+use super::{Shard, timer};
 use crate::shared::shard as place;
 use crate::sys;
 
@@ -26,11 +27,14 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// So many have to be parked before the memory goes back to the system, which costs more.
 const TRIM_AFTER: usize = 1024;
 
+/// The deadline of one that is on its way to an heir.
+const HELD_S: u64 = u64::MAX;
+
 /// All that is left of a connection.
-pub(super) struct Parked {
-    pub(super) fd: OwnedFd,
+struct Parked {
+    fd: OwnedFd,
     /// The number of its listener.
-    pub(super) listener: u32,
+    listener: u32,
     /// A worker process has had a copy of the socket.
     was_copied: bool,
     /// When it ends for lack of a request.
@@ -40,7 +44,7 @@ pub(super) struct Parked {
 }
 
 impl Parked {
-    pub(super) fn introduced(&self) -> Introduced {
+    fn introduced(&self) -> Introduced {
         self.introduced.as_deref().cloned().unwrap_or(Introduced::No)
     }
 }
@@ -86,17 +90,21 @@ impl Parking {
         Some(parked)
     }
 
-    /// Any one of them.
-    fn take_one(&self) -> Option<Parked> {
-        let key = self.parked.borrow().iter().next().map(|(key, _)| key)?;
-        self.take(key)
-    }
-
-    /// Those whose deadline has passed.
+    /// Those whose deadline is not after `now_s`.
     fn late(&self, now_s: u64) -> Vec<usize> {
         let parked = self.parked.borrow();
         let late = parked.iter().filter(|(_, parked)| parked.deadline_s <= now_s);
         late.map(|(key, _)| key).collect()
+    }
+
+    /// Lets neither its peer nor its deadline end one that is on its way to an heir, and returns
+    /// what goes there. It is open until it has gone.
+    fn hold(&self, key: usize) -> Option<(RawFd, u32, Introduced)> {
+        let mut all = self.parked.borrow_mut();
+        let parked = all.get_mut(key).filter(|parked| parked.deadline_s != HELD_S)?;
+        sys::epoll::remove(&self.epoll, &parked.fd);
+        parked.deadline_s = HELD_S;
+        Some((parked.fd.as_raw_fd(), parked.listener, parked.introduced()))
     }
 }
 
@@ -125,8 +133,7 @@ impl Shard {
     pub(super) fn look_at_idle(self: &Rc<Shard>) {
         let now_s = self.watches.now_s();
         for key in self.parking.late(now_s) {
-            drop(self.parking.take(key));
-            self.count_open(-1);
+            self.end(key);
         }
         if !self.long_idle(1).is_empty() && !self.parking.is_busy.replace(true) {
             monoio::spawn(Rc::clone(self).park_long_idle());
@@ -162,25 +169,31 @@ impl Shard {
 
     /// Closes all that are parked: they are between two requests.
     pub(super) fn end_parked(&self) {
-        while let Some(parked) = self.parking.take_one() {
-            drop(parked);
-            self.count_open(-1);
+        for key in self.parking.late(u64::MAX) {
+            self.end(key);
         }
     }
 
     /// Gives all that are parked to the heir.
     pub(super) async fn give_parked(self: Rc<Shard>) {
-        while let Some(parked) = self.parking.take_one() {
-            let Parked { fd, listener, .. } = &parked;
-            let introduced = parked.introduced();
-            let away = self.hand_over(fd.as_raw_fd(), *listener, &introduced, &[]);
-            match away.await {
-                heritage::Given::Away => self.count_open(-1),
-                heritage::Given::Kept | heritage::Given::Never => {
-                    self.unpark(parked);
-                    break;
+        for key in self.parking.late(u64::MAX) {
+            let Some((fd, listener, introduced)) = self.parking.hold(key) else { continue };
+            match self.hand_over(fd, listener, &introduced, &[]).await {
+                Given::Away => self.end(key),
+                // It died.
+                Given::Kept | Given::Never => {
+                    if let Some(parked) = self.parking.take(key) {
+                        self.unpark(parked);
+                    }
                 }
             }
+        }
+    }
+
+    /// Closes one, as far as this process has it.
+    fn end(&self, key: usize) {
+        if self.parking.take(key).is_some() {
+            self.count_open(-1);
         }
     }
 
