@@ -105,12 +105,12 @@ fn many_idle_connections_take_little_memory() {
     for_each_mode(|mode| {
         let server = start(mode, &[]);
         let before = memory(&server);
-        let mut clients: Vec<_> = (0..1200).map(|_| server.connect()).collect();
+        let mut clients: Vec<_> = (0..600).map(|_| server.connect()).collect();
         for client in &mut clients {
             assert_eq!(client.get("/hello").text(), "hello");
         }
-        eventually("less than 1.5 KiB each", || memory(&server) < before + 1800);
-        assert_eq!(open(&server), 1200);
+        eventually("less than 1.5 KiB each", || memory(&server) < before + 900);
+        assert_eq!(open(&server), 600);
         let mut last = clients.pop().unwrap();
         assert_eq!(last.get("/hello").text(), "hello");
     });

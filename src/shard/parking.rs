@@ -25,7 +25,7 @@ const AFTER_S: u64 = 4;
 const AT_ONCE: usize = 64;
 const PAUSE: Duration = Duration::from_millis(1);
 /// So many have to be parked before the memory goes back to the system, which costs more.
-const TRIM_AFTER: usize = 1024;
+const TRIM_AFTER: usize = 256;
 
 /// The deadline of one that is on its way to an heir.
 const HELD_S: u64 = u64::MAX;
