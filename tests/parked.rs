@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Mode, Server, eventually, for_each_mode};
 
-/// Connections are parked after less than five seconds and the sweep that follows.
-const PARKED: Duration = Duration::from_millis(6_000);
-
-fn open(server: &Server) -> u64 {
+fn counted(server: &Server, name: &str) -> u64 {
     let stats = server.stats();
     let shards = stats["shards"].as_array().unwrap();
-    shards.iter().map(|shard| shard["connections"].as_u64().unwrap()).sum()
+    shards.iter().map(|shard| shard[name].as_u64().unwrap()).sum()
+}
+
+/// Parked ones are open too.
+fn open(server: &Server) -> u64 {
+    counted(server, "connections")
 }
 
 fn start(mode: Mode, more: &[&str]) -> Server {
@@ -18,11 +20,9 @@ fn start(mode: Mode, more: &[&str]) -> Server {
     Server::http(mode, "all_by_path", &[&always[..], more].concat())
 }
 
-/// Until it is in no table of the runtime any more, which nothing shows outside.
 fn idle(server: &Server, clients: u64) {
-    let begin = Instant::now();
-    eventually("they are idle for long", || begin.elapsed() > PARKED);
-    assert_eq!(open(server), clients, "the statistics count parked ones");
+    eventually("they are parked", || counted(server, "parked") == clients);
+    assert_eq!(open(server), clients);
 }
 
 /// KiB that the server processes use for themselves.

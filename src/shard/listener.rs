@@ -189,6 +189,8 @@ async fn accept_loop(shard: Rc<Shard>, door: Rc<OpenDoor>, cancel: monoio::io::C
                 if shard.close_on_exec {
                     sys::close_on_exec(stream.fd());
                 }
+                // Some may only wait for somebody to close them.
+                shard.look_at_sent();
                 begin(&shard, stream, peer, door.protocol, door.index);
                 if !shard.draining.get() && !shard.paused.get() {
                     door.take_crowd(&shard);
@@ -207,7 +209,6 @@ async fn accept_loop(shard: Rc<Shard>, door: Rc<OpenDoor>, cancel: monoio::io::C
 
 fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, index: u32) {
     shard.row.bump(place::ACCEPTED, 1);
-    shard.look_at_offered();
     // Counted from here on, so that a drain waits for it.
     let watched = shard.watches.add(stream.fd(), shard.nonblocking);
     let introduced = match shard.proxy_protocol && protocol == Protocol::Http {

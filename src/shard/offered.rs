@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Shard;
 use super::connection::Connection;
 use super::stream::Received;
-use crate::handoff::{SLOW_APP_US, Ticket};
+use crate::handoff::{Queue, SLOW_APP_US, Ticket};
 use crate::request::Request;
 use crate::shared::worker;
 
@@ -60,6 +60,19 @@ impl Shard {
     /// Lets the connections that workers may have answered look, though nobody was heard of.
     pub(super) fn look_at_offered(&self) {
         self.offered.each().for_each(|place| self.news_of(place).raise());
+    }
+
+    /// Lets those connections look whose answers workers have sent.
+    pub(super) fn look_at_sent(&self) {
+        if self.offered.len.get() > 0 {
+            self.sent(&self.queue.borrow()).for_each(|place| self.news_of(place).raise());
+        }
+    }
+
+    /// The places of the slots whose answers workers have sent.
+    fn sent(&self, queue: &Queue) -> impl Iterator<Item = usize> {
+        let first = self.index * self.news.len();
+        self.offered.each().filter(move |place| queue.was_sent(first + place))
     }
 
     /// Looks whether each request takes so long here that answers come one by one.
@@ -117,9 +130,7 @@ impl Shard {
         if others == 0 || others > self.offered.len.get() {
             return others == 0;
         }
-        let queue = self.queue.borrow();
-        let first = self.index * self.news.len();
-        let sent = self.offered.each().filter(|place| queue.was_sent(first + place)).count();
+        let sent = self.sent(&self.queue.borrow()).count();
         if sent == others {
             // Their tasks run in this turn, and the requests are counted in their order.
             self.look_at_offered();

@@ -71,8 +71,8 @@ impl Parking {
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.parked.borrow().is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.parked.borrow().len()
     }
 
     fn put(&self, parked: Parked) -> io::Result<()> {
@@ -237,7 +237,7 @@ impl Shard {
 
     /// Whether no connection is open.
     pub(super) fn is_empty(&self) -> bool {
-        self.watches.len() == 0 && self.parking.is_empty()
+        self.watches.len() + self.parking.len() == 0
     }
 }
 

@@ -74,6 +74,7 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         if let Some(files) = &shard.files {
             files.sweep(shard.watches.now_s());
         }
+        shard.row.set(place::PARKED, shard.parking.len() as u64);
         shard.look_at_idle();
         if shard.draining.get() && shard.is_empty() {
             shard.ended.raise();

@@ -105,6 +105,8 @@ pub mod shard {
     pub const ACTIVE: usize = 12;
     /// Times that requests or answers had the shard's attention, a whole batch at once.
     pub const TURNS: usize = 13;
+    /// Connections of which only the descriptor is left, as of the last sweep.
+    pub const PARKED: usize = 14;
     pub const WORDS: usize = 16;
 }
 
