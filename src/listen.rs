@@ -75,19 +75,16 @@ pub fn bind(
                 made.listeners.push(listener);
                 let last = made.listeners.last_mut().expect("it was pushed just now");
                 last.protocol = spec.protocol;
-                last.widen(shards, backlog).map_err(|error| explain(spec, &error))?;
+                last.widen(shards, backlog)
+                    .and_then(|()| last.tune(spec, options))
+                    .map_err(|error| explain(spec, &error))?;
                 log::line(format_args!("uwsgi socket {index} kept on {}", last.name));
                 continue;
             }
             None => bind_one(spec, options, shards, backlog)?,
         };
         listener.key = key;
-        let is_tcp = matches!(spec.address, Address::Tcp { .. });
-        for fd in listener.fds() {
-            let Buffers { send, receive, fast_open, .. } = options.buffers;
-            sys::tune(fd, send, receive, fast_open.filter(|_| is_tcp))
-                .map_err(|error| explain(spec, &error))?;
-        }
+        listener.tune(spec, options).map_err(|error| explain(spec, &error))?;
         announce(index, spec, &listener);
         made.listeners.push(listener);
     }
@@ -445,6 +442,16 @@ impl Listener {
         Ok(())
     }
 
+    /// Sets what connections inherit, and when they are accepted.
+    fn tune(&self, spec: &SocketSpec, options: &Options) -> io::Result<()> {
+        let is_tcp = matches!(spec.address, Address::Tcp { .. });
+        let Buffers { send, receive, fast_open, accept_at_once, .. } = options.buffers;
+        // uWSGI: the kernel waits so long for a connection's first bytes.
+        let defer_s = if accept_at_once { 0 } else { options.socket_timeout as u32 };
+        let (fast_open, defer_s) = (fast_open.filter(|_| is_tcp), is_tcp.then_some(defer_s));
+        self.fds().into_iter().try_for_each(|fd| sys::tune(fd, send, receive, fast_open, defer_s))
+    }
+
     /// What another binary needs to go on with it; the descriptors stay open here.
     pub fn keep(&self) -> Kept {
         Kept {
@@ -468,14 +475,6 @@ impl Listener {
 
     pub fn fds(&self) -> Vec<i32> {
         self.sockets.iter().map(AsRawFd::as_raw_fd).collect()
-    }
-
-    /// The protocol's name.
-    pub fn proto(&self) -> &'static str {
-        match self.protocol {
-            Protocol::Http => "http",
-            Protocol::Uwsgi => "uwsgi",
-        }
     }
 
     /// The accept queue's length.

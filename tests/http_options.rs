@@ -1,7 +1,7 @@
 //! Options about HTTP and its sockets: fields of all responses, the PROXY protocol, buffers.
 
 use crate::harness::server::command;
-use crate::harness::{Client, Mode, Server, app, for_each_mode, scratch};
+use crate::harness::{Client, Mode, Server, app, eventually, for_each_mode, scratch};
 use crate::harness::{packet, process::Process};
 
 /// Asks for the environ, with `before` in front of the request.
@@ -229,6 +229,28 @@ fn sockets_have_the_buffers_that_were_asked_for() {
         let text = String::from_utf8(ss.stdout).unwrap();
         // The kernel doubles what was asked for.
         assert!(text.contains("rb65536") && text.contains("tb131072"), "{text}");
+    });
+}
+
+#[test]
+fn a_silent_connection_is_taken_at_once_only_where_that_was_asked_for() {
+    for_each_mode(|mode| {
+        for (option, taken) in [("--need-app", 0), ("--no-defer-accept", 1)] {
+            let server = Server::http(mode, "hello", &["--stats", "127.0.0.1:0", option]);
+            let accepted = || {
+                let stats = server.stats();
+                let shards = stats["shards"].as_array().unwrap();
+                shards.iter().map(|shard| shard["accepted"].as_u64().unwrap()).sum::<u64>()
+            };
+            let before = accepted();
+            let mut silent = server.connect();
+            for _ in 0..3 {
+                assert_eq!(server.get("/").text(), "hello");
+            }
+            eventually("all are counted", || accepted() == before + 3 + taken);
+            assert_eq!(silent.get("/").text(), "hello");
+            assert_eq!(accepted(), before + 4);
+        }
     });
 }
 

@@ -221,11 +221,14 @@ fn loses_no_request_to_a_death_at_a_dangerous_point() {
         }
         for point in points {
             let server = Server::await_ready(faulty(mode, point), mode);
-            // A tiny answer is the worker's to send when it is the only one.
-            let clients = if point.starts_with("own send") { 1 } else { 4 };
-            // More than a socket takes at once.
-            let is_part = point == "own send, part";
-            let path = if is_part { "/many_pieces/1/8000000" } else { "/hello" };
+            // A tiny answer is the worker's to send when it is the only one, and each of a slow
+            // app; one without a length is the shard's.
+            let (clients, path) = match point {
+                // More than a socket takes at once.
+                "own send, part" => (1, "/many_pieces/1/8000000"),
+                _ if point.starts_with("own send") => (1, "/hello"),
+                _ => (4, "/large/100/10"),
+            };
             std::thread::scope(|scope| {
                 for _ in 0..clients {
                     scope.spawn(|| {

@@ -41,7 +41,7 @@ fn memory(server: &Server) -> u64 {
 #[test]
 fn a_parked_connection_is_served_and_closed_as_any_other() {
     for_each_mode(|mode| {
-        let server = start(mode, &["--http-keepalive=9"]);
+        let server = start(mode, &["--http-keepalive=9", "--no-defer-accept"]);
         let mut clients: Vec<_> = (0..6).map(|_| server.connect()).collect();
         // The last has never asked for anything.
         for client in &mut clients[..5] {

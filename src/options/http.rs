@@ -31,6 +31,8 @@ pub struct Buffers {
     pub fast_open: Option<u32>,
     /// Addresses may be ones that this machine does not have.
     pub freebind: bool,
+    /// A TCP connection is accepted as soon as it is there, and not with its first bytes.
+    pub accept_at_once: bool,
 }
 
 /// `Name: value`, as in a response.

@@ -585,8 +585,8 @@ pub static TABLE: &[Opt] = &[
     Opt {
         names: &["no-defer-accept"],
         section: Section::Sockets,
-        status: Status::Ignored("Accepting is not deferred."),
-        help: "Do not defer accepting.",
+        help: "Accept TCP connections at once, not with their first bytes or after socket-timeout.",
+        set: |options, value| Ok(options.buffers.accept_at_once = value.flag()),
         ..ROW
     },
     Opt {

@@ -28,6 +28,15 @@ pub enum Protocol {
     Http,
 }
 
+impl Protocol {
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Uwsgi => "uwsgi",
+        }
+    }
+}
+
 /// One socket to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketSpec {

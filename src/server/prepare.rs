@@ -147,7 +147,7 @@ pub fn stats_source(plan: &Plan, listeners: &[Listener]) -> Source {
     let master = Some(plan.facts.master_pid).filter(|&pid| pid != 0);
     let facts = |listener: &Listener| SocketFacts {
         name: listener.name.clone(),
-        proto: listener.proto().to_owned(),
+        proto: listener.protocol.name().to_owned(),
         max_queue: listener.backlog(),
         fds: listener.fds(),
     };

@@ -15,8 +15,9 @@ use rustix::net::{
 };
 use socket2::{Domain, Socket, Type};
 
-/// Asks for buffers of so many bytes, and for so many first requests that come with their SYN, on a
-/// listening socket; its connections inherit them.
+/// Asks for buffers of so many bytes, for so many first requests that come with their SYN, and for
+/// connections that are accepted with their first bytes, or without any after so many seconds, on a
+/// listening socket; its connections inherit the buffers.
 ///
 /// # Errors
 /// The kernel's.
@@ -25,6 +26,7 @@ pub fn tune(
     send: Option<u32>,
     receive: Option<u32>,
     fast_open: Option<u32>,
+    defer_accept_s: Option<u32>,
 ) -> io::Result<()> {
     let set = |level: i32, name: i32, value: u32| {
         let value = libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
@@ -37,7 +39,8 @@ pub fn tune(
     };
     send.map_or(Ok(()), |bytes| set(libc::SOL_SOCKET, libc::SO_SNDBUF, bytes))?;
     receive.map_or(Ok(()), |bytes| set(libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))?;
-    fast_open.map_or(Ok(()), |count| set(libc::IPPROTO_TCP, libc::TCP_FASTOPEN, count))
+    fast_open.map_or(Ok(()), |count| set(libc::IPPROTO_TCP, libc::TCP_FASTOPEN, count))?;
+    defer_accept_s.map_or(Ok(()), |s| set(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, s))
 }
 
 /// Sends `bytes` and, if given, a descriptor over a unix socket, as one message.
