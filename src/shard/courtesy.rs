@@ -21,15 +21,38 @@ const IN_VAIN_MAX: u32 = 1024;
 /// Whether it is worth to step back, learnt from the last times.
 #[derive(Default)]
 pub(super) struct Courtesy {
-    rest: Cell<u32>,
+    steps: Rests,
+    looks: Rests,
+}
+
+/// How often something is left out that has proved wrong.
+#[derive(Default)]
+struct Rests {
+    left: Cell<u32>,
     pause: Cell<u32>,
+}
+
+impl Rests {
+    /// Whether it is tried this time.
+    fn is_over(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left == 0
+    }
+
+    /// It was wrong: twice as many are left out as the last time, up to `most`. It was right if
+    /// that is 0.
+    fn lengthen(&self, most: u32) {
+        let pause = (self.pause.get() * 2).max(1).min(most);
+        self.pause.set(pause);
+        self.left.set(pause);
+    }
 }
 
 impl Courtesy {
     /// Steps back if that has proved right lately; how long it took, None if it was not tried.
     pub(super) fn step_back(&self) -> Option<Duration> {
-        if self.rest.get() > 0 {
-            self.rest.set(self.rest.get() - 1);
+        if !self.steps.is_over() {
             return None;
         }
         let before = Instant::now();
@@ -44,9 +67,18 @@ impl Courtesy {
             0 => ALONE_MAX,
             _ => 0,
         };
-        let pause = (self.pause.get() * 2).max(1).min(most);
-        self.pause.set(pause);
-        self.rest.set(pause);
+        self.steps.lengthen(most);
+    }
+
+    /// Whether to look for more connections without a step back: an accept(2) that finds none costs
+    /// as much as a small send.
+    pub(super) fn may_look(&self) -> bool {
+        self.looks.is_over()
+    }
+
+    /// Learns how many connections such a look has found.
+    pub(super) fn learn_look(&self, more: usize) {
+        self.looks.lengthen(if more == 0 { ALONE_MAX } else { 0 });
     }
 }
 

@@ -89,8 +89,8 @@ impl OpenDoor {
         let most = if shard.board.shards() == 1 { CROWD } else { CROWD_SHARED };
         if let Some(waited) = self.courtesy.step_back() {
             self.courtesy.learn(waited, self.look(shard, most));
-        } else if shard.watches.len() > 1 {
-            self.look(shard, most);
+        } else if shard.watches.len() > 1 && self.courtesy.may_look() {
+            self.courtesy.learn_look(self.look(shard, most));
         }
     }
 
