@@ -10,6 +10,9 @@ use crate::handoff::{Queue, SLOW_APP_US, Ticket};
 use crate::request::Request;
 use crate::shared::worker;
 
+/// More offers than this are looked at without news of their peers.
+const OFFERED_MAX: usize = 128;
+
 /// A set of slots.
 pub(super) struct Offered {
     words: Vec<Cell<u64>>,
@@ -66,6 +69,13 @@ impl Shard {
     pub(super) fn look_at_sent(&self) {
         if self.offered.len.get() > 0 {
             self.sent(&self.queue.borrow()).for_each(|place| self.news_of(place).raise());
+        }
+    }
+
+    /// The same, where there are so many that slots are held for nothing.
+    pub(super) fn look_at_many_sent(&self) {
+        if self.offered.len.get() > OFFERED_MAX {
+            self.look_at_sent();
         }
     }
 

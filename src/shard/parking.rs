@@ -162,6 +162,9 @@ impl Shard {
         }
         if self.parking.untrimmed.get() >= TRIM_AFTER {
             self.parking.untrimmed.set(0);
+            // What is kept for the next use lies between pages that nobody uses any more.
+            self.requests.borrow_mut().clear();
+            self.buffers.borrow_mut().clear();
             sys::trim_memory();
         }
         self.parking.is_busy.set(false);

@@ -11,6 +11,11 @@ use super::timer::Timer;
 use super::{Message, Shard};
 use crate::shared::{Mailbox, rescue, shard as place};
 
+/// Turns after which the app's pace is looked at: with a slow app the shard has as many turns as
+/// answers until it knows of that. And so many after which slots are gathered whose clients are
+/// silent: others need not be used then, whose memory is cold.
+const PACE_TURNS: u64 = 16;
+
 /// Runs after the connection tasks of a turn: wakes workers once for all that they submitted, and
 /// gathers answers that came meanwhile, which saves their doorbell.
 pub(super) async fn turns(shard: Rc<Shard>) {
@@ -28,7 +33,10 @@ pub(super) async fn turns(shard: Rc<Shard>) {
                 shard.ticking.raise();
             }
         }
-        shard.row.bump(place::TURNS, 1);
+        if shard.row.bump(place::TURNS, 1).is_multiple_of(PACE_TURNS) {
+            shard.look_at_pace();
+            shard.look_at_many_sent();
+        }
         shard.deliver(&news);
         news.clear();
         let dropped = shard.lines.borrow_mut().flush();
