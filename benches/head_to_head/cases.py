@@ -86,8 +86,12 @@ CASES = [
     wrk("new-64", "new", close=True),
     Case("flask", "frameworks", app="flask_hello", requires="flask", quick=True),
     wrk("flask", "frameworks", app="flask_hello", requires="flask"),
-    Case("django", "frameworks", app="django_hello", requires="django"),
-    wrk("django", "frameworks", app="django_hello", requires="django"),
+    Case(
+        "django", "frameworks", app="django_hello", requires="django", check_path="/owed",
+    ),
+    wrk(
+        "django", "frameworks", app="django_hello", requires="django", check_path="/owed",
+    ),
     # Bodies, both ways.
     Case("answer-10k", "bodies", connections=16, app="large", path="/10k"),
     wrk("answer-10k", "bodies", connections=64, app="large", path="/10k"),

@@ -12,6 +12,8 @@ READY_SECONDS = 30
 # A server that is starting may answer otherwise for a moment, as nginx does with 502.
 WRONG_SECONDS = 1.5
 PATIENCE_S = 5
+# Bytes of a wrong body that are told.
+SHOWN = 60
 
 
 class Unfit(Failed):
@@ -34,6 +36,10 @@ class Expected:
         """What is wrong with an answer; nothing if it is the app's."""
         if answer.status != self.status.split()[0]:
             return f"the status is {answer.status}, not {self.status.split()[0]}"
+        if answer.body != self.body:
+            if len(answer.body) < SHOWN:
+                return f"the body is {answer.body!r}, not {self.body[:SHOWN]!r}"
+            return f"the body differs: {len(answer.body)} bytes for {len(self.body)}"
         for name, value in self.headers:
             got = [v for n, v in answer.headers if n == name.lower()]
             # A server may frame by chunks what the app gave a length.
@@ -41,8 +47,6 @@ class Expected:
                 continue
             if value not in got:
                 return f"the header {name} is {', '.join(got) or 'missing'}, not {value}"
-        if answer.body != self.body:
-            return f"the body differs: {len(answer.body)} bytes for {len(self.body)}"
         return ""
 
 

@@ -17,9 +17,25 @@ settings.configure(
 )
 
 
+class Hello(HttpResponse):
+    """Counts what is owed: a server calls close() of each response (PEP 3333), which is how Django
+    learns that a request is over (request_finished) and lets go of its database connections."""
+
+    owed = 0
+
+    def close(self):
+        super().close()
+        Hello.owed -= 1
+
+
 def hello(_request):
-    return HttpResponse("Hello World")
+    Hello.owed += 1
+    return Hello("Hello World")
 
 
-urlpatterns = [path("", hello)]
+def owed(_request):
+    return HttpResponse("close() is not called" if Hello.owed else "close() is called")
+
+
+urlpatterns = [path("", hello), path("owed", owed)]
 application = get_wsgi_application()
