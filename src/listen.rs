@@ -447,7 +447,8 @@ impl Listener {
         let is_tcp = matches!(spec.address, Address::Tcp { .. });
         let Buffers { send, receive, fast_open, accept_at_once, .. } = options.buffers;
         // uWSGI: the kernel waits so long for a connection's first bytes.
-        let defer_s = if accept_at_once { 0 } else { options.socket_timeout as u32 };
+        let timeout_s = u32::try_from(options.socket_timeout).unwrap_or(u32::MAX);
+        let defer_s = if accept_at_once { 0 } else { timeout_s };
         let (fast_open, defer_s) = (fast_open.filter(|_| is_tcp), is_tcp.then_some(defer_s));
         self.fds().into_iter().try_for_each(|fd| sys::tune(fd, send, receive, fast_open, defer_s))
     }

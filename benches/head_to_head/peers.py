@@ -156,7 +156,8 @@ PEERS = [
         "fastwsgi", LAUNCHED.replace("SERVER", "fastwsgi"),
         # It imports pkg_resources, which newer setuptools do not have.
         install=("fastwsgi", "setuptools<80"), lacks=NO_THREADS,
-        note="Sends nothing before it has the whole answer.",
+        note="Sends nothing before it has the whole answer. Calls close() of an iterator only, so"
+        " that Django never learns that a request is over.",
     ),
     Peer(
         "fastpysgi", LAUNCHED.replace("SERVER", "fastpysgi"), install=("fastpysgi",),

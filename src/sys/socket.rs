@@ -39,8 +39,9 @@ pub fn tune(
     };
     send.map_or(Ok(()), |bytes| set(libc::SOL_SOCKET, libc::SO_SNDBUF, bytes))?;
     receive.map_or(Ok(()), |bytes| set(libc::SOL_SOCKET, libc::SO_RCVBUF, bytes))?;
-    fast_open.map_or(Ok(()), |count| set(libc::IPPROTO_TCP, libc::TCP_FASTOPEN, count))?;
-    defer_accept_s.map_or(Ok(()), |s| set(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, s))
+    // It spares wake-ups: a kernel without it is no reason not to serve.
+    let _ = defer_accept_s.map(|s| set(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, s));
+    fast_open.map_or(Ok(()), |count| set(libc::IPPROTO_TCP, libc::TCP_FASTOPEN, count))
 }
 
 /// Sends `bytes` and, if given, a descriptor over a unix socket, as one message.
