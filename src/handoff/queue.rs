@@ -56,6 +56,9 @@ pub struct Queue {
     unannounced: usize,
     /// Where the ring's tail stood at the last tick.
     mark: u32,
+    /// Requests waited too long while no own worker slept: until one sleeps again, others are woken
+    /// without waiting for that.
+    is_stalled: bool,
     /// Slots whose windows hold the pages of a large body.
     fat: Vec<usize>,
     /// Files that came from worker processes, with the cells that name their requests.
@@ -82,6 +85,7 @@ impl Queue {
             generations: vec![0; count],
             unannounced: 0,
             mark: 0,
+            is_stalled: false,
             fat: Vec::new(),
             files: Vec::new(),
         }
@@ -124,20 +128,36 @@ impl Queue {
     }
 
     /// Wakes sleeping workers for what was queued since the last call: one thread a worker, the
-    /// lowest-numbered workers first, so that the others' caches are left alone.
+    /// lowest-numbered workers first, so that the others' caches are left alone. Where the own
+    /// workers are stuck, other shards' are woken.
     pub fn flush(&mut self) {
         let mut wanted = std::mem::take(&mut self.unannounced);
-        for &place in &self.places {
-            if wanted == 0 {
-                return;
-            }
-            if seat::wake_one(self.region, place) {
-                wanted -= 1;
-            }
+        if wanted == 0 {
+            return;
+        }
+        let wakes = |place: &usize| seat::wake_one(self.region, *place);
+        let own = self.places.iter().copied().filter(wakes).take(wanted).count();
+        wanted -= own;
+        if own > 0 && self.is_stalled {
+            self.is_stalled = false;
+            self.region.control(self.shard).overdue.0.store(0, SeqCst);
+        }
+        if wanted > 0 && self.is_stalled {
+            wanted -= self.others().filter(wakes).take(wanted).count();
         }
         if wanted > 0 && self.handoff.unattended.load(Relaxed) {
             self.handoff.ring_control();
         }
+    }
+
+    /// The places of other shards' workers.
+    fn others(&self) -> impl Iterator<Item = usize> {
+        (0..self.region.places()).filter(|place| !self.places.contains(place))
+    }
+
+    fn has_sleepers(&self) -> bool {
+        let asleep = |&place: &usize| self.region.seats(place).sleepers.0.load(Relaxed) != 0;
+        self.places.iter().any(asleep)
     }
 
     /// Whether requests wait in the ring that no worker has taken.
@@ -149,9 +169,8 @@ impl Queue {
     /// Whether requests wait that somebody could take but the own workers that are awake: one that
     /// sleeps, or another shard's, which may be free a moment later. Then `tick` must be called.
     pub fn may_need_help(&self) -> bool {
-        let asleep = |place| self.region.seats(place).sleepers.0.load(Relaxed) != 0;
         let has_others = self.region.places() > self.places.len();
-        self.has_waiting() && (has_others || self.places.iter().copied().any(asleep))
+        self.has_waiting() && (has_others || self.has_sleepers())
     }
 
     /// Called about once a millisecond while requests wait: what was queued before the last call
@@ -163,14 +182,15 @@ impl Queue {
         let tail = control.tail.0.load(Relaxed);
         let waited = (self.mark.wrapping_sub(head) as i32) > 0;
         self.mark = tail;
+        self.is_stalled |= waited && !self.has_sleepers();
+        let overdue = u32::from(waited || self.is_stalled);
         // All idle workers read this word: it is written only when it changes.
-        if control.overdue.0.load(Relaxed) != u32::from(waited) {
-            control.overdue.0.store(u32::from(waited), SeqCst);
+        if control.overdue.0.load(Relaxed) != overdue {
+            control.overdue.0.store(overdue, SeqCst);
         }
-        if waited && !self.places.iter().any(|&place| seat::wake_one(self.region, place)) {
-            let _ = (0..self.region.places())
-                .filter(|place| !self.places.contains(place))
-                .any(|place| seat::wake_one(self.region, place));
+        let wakes = |place| seat::wake_one(self.region, place);
+        if waited && !self.places.iter().copied().any(wakes) {
+            let _ = self.others().any(wakes);
         }
     }
 
@@ -380,6 +400,21 @@ mod tests {
     use super::*;
     use crate::handoff::{Geometry, Seat};
 
+    fn submit(queue: &mut Queue) {
+        let ticket = queue.reserve().expect("a slot is free");
+        let dispatch = Dispatch {
+            request: &Request::default(),
+            head: b"GET",
+            remote_addr: b"",
+            remote_port: b"",
+            listener: 0,
+            ends: false,
+            body: DispatchBody::Whole(b""),
+            arrived_us: 1,
+        };
+        queue.submit(&ticket, &dispatch);
+    }
+
     /// Queues so many requests, and lets a worker end them before the shard looks. Whether the
     /// flag that asks for the bell stood all the time.
     fn rings(requests: usize) -> bool {
@@ -388,27 +423,7 @@ mod tests {
         let mut queue = Queue::new(handoff, 0, vec![0]);
         let seat = Seat::new(handoff, 0, 0, 1);
         assert!(queue.may_sleep(), "nothing has happened yet");
-        let request = Request::default();
-        let tickets: Vec<_> = (0..requests).filter_map(|_| queue.reserve()).collect();
-        for ticket in &tickets {
-            let body = DispatchBody::Whole(b"");
-            let (head, remote_addr, remote_port) = (&b"GET"[..], &b""[..], &b""[..]);
-            let (listener, ends, arrived_us) = (0, false, 1);
-            let request = &request;
-            queue.submit(
-                ticket,
-                &Dispatch {
-                    request,
-                    head,
-                    remote_addr,
-                    remote_port,
-                    listener,
-                    ends,
-                    body,
-                    arrived_us,
-                },
-            );
-        }
+        (0..requests).for_each(|_| submit(&mut queue));
         let asked = handoff.region.control(0).asleep.0.load(SeqCst) == 1;
         queue.flush();
         while let Some(call) = seat.claim() {
@@ -420,6 +435,38 @@ mod tests {
         assert_eq!(news.len(), requests);
         assert!(queue.may_sleep(), "it has seen all");
         asked
+    }
+
+    #[test]
+    fn others_are_woken_at_once_while_the_own_workers_are_stuck() {
+        let geometry = Geometry { shards: 2, workers: 2, threads: 1, slots_per_shard: 8 };
+        let handoff = Handoff::new(geometry, Sharing::Threads).expect("memory for the slots");
+        let mut queue = Queue::new(handoff, 0, vec![0]);
+        let (own, other) = (Seat::new(handoff, 0, 0, 1), Seat::new(handoff, 1, 0, 1));
+        let sleepers = |worker| &handoff.region.seats(handoff.region.place(worker, 1)).sleepers.0;
+        // Queues a request; whether the other shard's worker, who sleeps, is woken for it.
+        let wakes_other = |queue: &mut Queue| {
+            sleepers(1).store(1, SeqCst);
+            submit(queue);
+            queue.flush();
+            sleepers(1).load(SeqCst) == 0
+        };
+        assert!(!wakes_other(&mut queue), "the own worker may take it");
+        queue.tick();
+        assert_eq!(sleepers(1).load(SeqCst), 1);
+        queue.tick();
+        assert_eq!(sleepers(1).load(SeqCst), 0, "it has waited too long");
+        assert!(other.claim().is_some());
+        assert!(wakes_other(&mut queue), "the own worker is still away");
+        queue.tick();
+        assert!(other.claim().is_some(), "also behind a tick");
+        // The own worker is back.
+        sleepers(0).store(1, SeqCst);
+        assert!(!wakes_other(&mut queue));
+        assert_eq!(sleepers(0).load(SeqCst), 0);
+        assert!(other.claim().is_none(), "it is the own worker's again");
+        assert!(own.claim().is_some());
+        assert!(!wakes_other(&mut queue));
     }
 
     #[test]
