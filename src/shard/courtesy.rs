@@ -111,4 +111,16 @@ mod tests {
         assert_eq!(pause_after(1, 3000, 1), 1);
         assert_eq!(pause_after(30, 3000, 1), 1024);
     }
+
+    #[test]
+    fn looks_seldom_where_looks_find_nobody() {
+        let courtesy = Courtesy::default();
+        let left_out = || (0..).take_while(|_| !courtesy.may_look()).count();
+        assert_eq!(left_out(), 0);
+        (0..30).for_each(|_| courtesy.learn_look(0));
+        assert_eq!(left_out(), 16);
+        courtesy.learn_look(3);
+        assert_eq!(left_out(), 0);
+        assert_eq!(left_out(), 0, "as long as they are right");
+    }
 }
