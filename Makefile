@@ -36,11 +36,11 @@ python-3.%:
 	@python=$$(scripts/find-python 3.$* | cut -d' ' -f2-); \
 	echo "uwring-3.$* for $$python"; \
 	PYO3_PYTHON="$$python" CARGO_TARGET_DIR="$(target)/py3.$*" $(CARGO) build --release
-	@install -m 755 "$(target)/py3.$*/release/uwring" "build/uwring-3.$*"
+	@install -D -m 755 "$(target)/py3.$*/release/uwring" "build/uwring-3.$*"
 
 launcher:
 	@CARGO_TARGET_DIR="$(target)/launcher" $(CARGO) build --release --no-default-features
-	@install -m 755 "$(target)/launcher/release/uwring" build/uwring
+	@install -D -m 755 "$(target)/launcher/release/uwring" build/uwring
 	@ln -sf uwring build/uwsgi
 
 serve: build ## Build, then serve examples/flask_app.py on http://127.0.0.1:9090/

@@ -86,10 +86,24 @@ fn relative_paths_beside_chdir_lead_where_uwsgi_has_them() {
             let log = |path| std::fs::read_to_string(directory.path().join(path));
             let texts = || [log("log"), log("sub/log"), log("to")].map(Result::unwrap_or_default);
             eventually("it is ready", || texts().iter().any(|text| text.contains(ready)));
+            // uWSGI's master and its worker write the safe ones when they run, after that line.
+            let read = |name: &str| std::fs::read_to_string(directory.path().join(name));
+            let number = |name: &str| -> Option<i32> { read(name).ok()?.trim().parse().ok() };
+            for name in more.iter().filter(|value| value.starts_with("pid")) {
+                let found = || number(name).or_else(|| number(&format!("sub/{name}")));
+                eventually("a number stands in it", || found().is_some());
+            }
             let made = files(directory.path());
+            let number_in = |name: &String| {
+                let mut found = None;
+                eventually("a number stands in it", || {
+                    found = number(name);
+                    found.is_some()
+                });
+                found.unwrap()
+            };
             let pids = made.iter().filter(|name| name.contains("pid"));
-            let pids = pids.map(|name| std::fs::read_to_string(directory.path().join(name)));
-            let pids: Vec<i32> = pids.map(|pid| pid.unwrap().trim().parse().unwrap()).collect();
+            let pids: Vec<i32> = pids.map(number_in).collect();
             let lives = |pid: &&i32| Path::new(&format!("/proc/{pid}")).exists();
             let living: Vec<i32> = pids.iter().filter(lives).copied().collect();
             let server = *living.last().unwrap();
