@@ -36,8 +36,9 @@ pub use clock::{ctime, local_time, monotonic_us};
 pub use exec::exec;
 pub use interfaces::own_addresses;
 pub use pipe::{
-    PIPE_ATOM, await_readable, await_room, drop_handlers, has_reader, keep_descriptors, never_wait,
-    pipe, read_fd, read_order, receive_message_now, send_message_now, widen, write_now,
+    PIPE_ATOM, await_readable, await_readable_briefly, await_room, drop_handlers, has_reader,
+    keep_descriptors, never_wait, pipe, read_fd, read_order, receive_message_now, send_message_now,
+    widen, write_now,
 };
 pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_files_at_most, limit_processes,

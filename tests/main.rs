@@ -26,6 +26,7 @@ mod environ;
 mod fifo;
 mod files;
 mod frameworks;
+mod gathered;
 mod harakiri;
 mod hooks;
 mod house;

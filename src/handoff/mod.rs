@@ -11,6 +11,7 @@
 //! `Queue::tick` and `Queue::reclaim`.
 
 mod call;
+mod coalesce;
 mod direct;
 mod fault;
 mod late;

@@ -46,9 +46,10 @@ const LEAN_BYTES: u64 = 64 * 1024;
 /// One shard's slots and ring. Lives on the shard's thread.
 pub struct Queue {
     handoff: &'static Handoff,
-    region: &'static Region,
-    shard: usize,
-    /// The places of the shard's own workers.
+    pub(super) region: &'static Region,
+    pub(super) shard: usize,
+    /// How many workers are the shard's own, and their places.
+    pub(super) workers: usize,
     places: Vec<usize>,
     free: Vec<u32>,
     generations: Vec<u32>,
@@ -80,6 +81,7 @@ impl Queue {
             handoff,
             region: handoff.region,
             shard,
+            workers: workers.len(),
             places,
             free: (0..count as u32).rev().collect(),
             generations: vec![0; count],
@@ -129,18 +131,19 @@ impl Queue {
 
     /// Wakes sleeping workers for what was queued since the last call: one thread a worker, the
     /// lowest-numbered workers first, so that the others' caches are left alone. Where the own
-    /// workers are stuck, other shards' are woken.
-    pub fn flush(&mut self) {
-        let mut wanted = std::mem::take(&mut self.unannounced);
+    /// workers are stuck, other shards' are woken. How many were queued.
+    pub fn flush(&mut self) -> usize {
+        let queued = std::mem::take(&mut self.unannounced);
+        let mut wanted = queued;
         if wanted == 0 {
-            return;
+            return 0;
         }
         let wakes = |place: &usize| seat::wake_one(self.region, *place);
         let own = self.places.iter().copied().filter(wakes).take(wanted).count();
         wanted -= own;
         if own > 0 && self.is_stalled {
             self.is_stalled = false;
-            self.region.control(self.shard).overdue.0.store(0, SeqCst);
+            self.region.control(self.shard).wishes.overdue.store(0, SeqCst);
         }
         if wanted > 0 && self.is_stalled {
             wanted -= self.others().filter(wakes).take(wanted).count();
@@ -148,6 +151,7 @@ impl Queue {
         if wanted > 0 && self.handoff.unattended.load(Relaxed) {
             self.handoff.ring_control();
         }
+        queued
     }
 
     /// The places of other shards' workers.
@@ -185,8 +189,8 @@ impl Queue {
         self.is_stalled |= waited && !self.has_sleepers();
         let overdue = u32::from(waited || self.is_stalled);
         // All idle workers read this word: it is written only when it changes.
-        if control.overdue.0.load(Relaxed) != overdue {
-            control.overdue.0.store(overdue, SeqCst);
+        if control.wishes.overdue.load(Relaxed) != overdue {
+            control.wishes.overdue.store(overdue, SeqCst);
         }
         let wakes = |place| seat::wake_one(self.region, place);
         if waited && !self.places.iter().copied().any(wakes) {
@@ -396,11 +400,11 @@ fn fill(region: &Region, index: usize, dispatch: &Dispatch<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::handoff::{Geometry, Seat};
 
-    fn submit(queue: &mut Queue) {
+    pub(in crate::handoff) fn submit(queue: &mut Queue) {
         let ticket = queue.reserve().expect("a slot is free");
         let dispatch = Dispatch {
             request: &Request::default(),

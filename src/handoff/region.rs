@@ -41,8 +41,18 @@ pub(super) struct Control {
     pub(super) news: Line<[AtomicU64; NEWS_WORDS]>,
     /// 1 while the shard waits for its doorbell.
     pub(super) asleep: Line<AtomicU32>,
+    pub(super) wishes: Wishes,
+}
+
+/// What a shard wants of all workers. They look at it whenever they have nothing to do, and it
+/// seldom changes.
+#[repr(C, align(64))]
+pub(super) struct Wishes {
     /// 1 while a request of this shard waits longer than it should: other shards' workers may help.
-    pub(super) overdue: Line<AtomicU32>,
+    pub(super) overdue: AtomicU32,
+    /// While the shard lets requests gather: how many may wait for a worker at least. Whoever takes
+    /// one and leaves fewer rings. 0 while it does not.
+    pub(super) reserve: AtomicU32,
 }
 
 /// One worker incarnation's side of the crossing, for all its threads.

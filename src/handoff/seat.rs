@@ -51,7 +51,7 @@ impl Seat {
         let shards = self.handoff.region.geometry().shards;
         (1..shards)
             .map(|step| (self.shard + step) % shards)
-            .filter(|&other| self.handoff.region.control(other).overdue.0.load(Acquire) == 1)
+            .filter(|&other| self.handoff.region.control(other).wishes.overdue.load(Acquire) == 1)
             .find_map(|other| self.claim_from(other))
     }
 
@@ -81,6 +81,7 @@ impl Seat {
             if taken {
                 // Whoever watches over requests looks here; the state word says when it is over.
                 region.chair(self.place, self.thread).current.store(cell, Release);
+                self.handoff.guard_reserve(shard);
                 return Some(Call::new(self.handoff, index, generation, self.incarnation));
             }
         }
@@ -94,8 +95,9 @@ impl Seat {
             control.head.0.load(SeqCst) != control.tail.0.load(SeqCst)
         };
         waiting(self.shard)
-            || (0..region.geometry().shards)
-                .any(|shard| region.control(shard).overdue.0.load(SeqCst) == 1 && waiting(shard))
+            || (0..region.geometry().shards).any(|shard| {
+                region.control(shard).wishes.overdue.load(SeqCst) == 1 && waiting(shard)
+            })
     }
 
     /// Whether requests wait in the own shard's ring.
@@ -136,6 +138,7 @@ impl Seat {
         // Looked at again with the bit up: what came before is seen here, what comes later wakes
         // us.
         let sleeps = !self.has_work() && !self.stopping();
+        self.handoff.end_all_gathering();
         let interrupted = sleeps && sys::futex_wait(futex, 0, region.sharing(), limit);
         fault::point("woken");
         seats.sleepers.0.fetch_and(!bit, SeqCst);

@@ -8,6 +8,7 @@
 //! the sends of the turn go out in one system call.
 
 mod body;
+mod coalesce;
 mod connection;
 mod courtesy;
 mod errand;
@@ -40,6 +41,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use coalesce::Brink;
 use errand::{Desk, Errand};
 use offered::Offered;
 use parking::Parking;
@@ -175,6 +177,7 @@ pub struct Shard {
     /// Connections that wait for a free slot.
     slotless: RefCell<VecDeque<exchange::Waiter>>,
     turn: Signal,
+    brink: Brink,
     ticking: Signal,
     watches: Watches,
     parking: Parking,
@@ -244,6 +247,7 @@ async fn serve(setup: Setup, parking: Parking) {
         lingering: RefCell::default(),
         slotless: RefCell::default(),
         turn: Signal::default(),
+        brink: Brink::default(),
         ticking: Signal::default(),
         watches: Watches::default(),
         parking,
@@ -276,7 +280,13 @@ async fn serve(setup: Setup, parking: Parking) {
     monoio::spawn(parking::wakes(Rc::clone(&shard)));
     let accepting = listener::accept_on(&shard, listeners);
     monoio::spawn(turn::bells(Rc::clone(&shard), mailbox, done, accepting));
-    shard.ended.wait().await;
+    let mut brink = std::pin::pin!(shard.brink.tell());
+    std::future::poll_fn(|cx| {
+        // Never over.
+        let _ = brink.as_mut().poll(cx);
+        shard.ended.poll(cx)
+    })
+    .await;
     // Closes are queued operations: one more turn lets them out.
     timer::pause(Duration::from_millis(1)).await;
     // The shard's tasks outlive this function, but not their use of the log.

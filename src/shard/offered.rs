@@ -44,6 +44,10 @@ impl Offered {
         word.set(word.get() & !bit);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len.get()
+    }
+
     /// The places of the slots among the shard's own.
     fn each(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(index, word)| {

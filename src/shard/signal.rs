@@ -19,6 +19,11 @@ impl Signal {
         }
     }
 
+    /// Whether it was raised and nobody has heard of it.
+    pub fn is_raised(&self) -> bool {
+        self.raised.get()
+    }
+
     /// Takes a raised signal back without waiting.
     pub fn take(&self) -> bool {
         self.raised.replace(false)

@@ -22,9 +22,10 @@ pub(super) async fn turns(shard: Rc<Shard>) {
     let mut news = Vec::new();
     loop {
         shard.turn.wait().await;
+        let queued;
         {
             let mut queue = shard.queue.borrow_mut();
-            queue.flush();
+            queued = queue.flush();
             queue.drain(&mut news);
             while !queue.may_sleep() {
                 queue.drain(&mut news);
@@ -43,6 +44,7 @@ pub(super) async fn turns(shard: Rc<Shard>) {
         if dropped > 0 {
             shard.row.bump(place::LOG_DROPPED, dropped);
         }
+        shard.coalesce(queued).await;
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Watch {
     expired: Cell<bool>,
     /// Since when it is between two requests, and may be closed at any time; 0 while it is not.
     idle_since_s: Cell<u64>,
+    /// How many of the shard's are not.
+    active: Rc<Cell<usize>>,
     /// It has been idle for so long that it is to be parked.
     parks: Cell<bool>,
     /// Ends the armed read, where that loses nothing: epoll takes no byte before it is asked.
@@ -90,11 +92,15 @@ impl Watch {
 
     /// Nothing is under way from `now_s` on.
     pub fn begin_idle(&self, now_s: u64) {
-        self.idle_since_s.set(now_s.max(1));
+        if self.idle_since_s.replace(now_s.max(1)) == 0 {
+            self.active.set(self.active.get() - 1);
+        }
     }
 
     pub fn end_idle(&self) {
-        self.idle_since_s.set(0);
+        if self.idle_since_s.replace(0) != 0 {
+            self.active.set(self.active.get() + 1);
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -116,6 +122,7 @@ impl Watch {
 #[derive(Default)]
 pub struct Watches {
     watches: RefCell<Slab<Rc<Watch>>>,
+    active: Rc<Cell<usize>>,
     now_s: Cell<u64>,
 }
 
@@ -133,18 +140,23 @@ impl Watches {
             write_s: Cell::new(u64::MAX),
             expired: Cell::new(false),
             idle_since_s: Cell::new(0),
+            active: Rc::clone(&self.active),
             parks: Cell::new(false),
             stop: drops.then(Signal::default),
             slow: RefCell::new(None),
             sweeps_left: Cell::new(0),
         });
+        self.active.set(self.active.get() + 1);
         let key = self.watches.borrow_mut().insert(Rc::clone(&watch));
         (key, watch)
     }
 
     /// Ends watching; before the socket is closed, whose number may then be another's.
     pub fn remove(&self, key: usize) {
-        self.watches.borrow_mut().remove(key);
+        let watch = self.watches.borrow_mut().remove(key);
+        if !watch.is_idle() {
+            self.active.set(self.active.get() - 1);
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -190,7 +202,7 @@ impl Watches {
 
     /// How many connections have a request.
     pub fn active(&self) -> usize {
-        self.watches.borrow().iter().filter(|(_, watch)| !watch.is_idle()).count()
+        self.active.get()
     }
 
     /// Ends the connections that are between two requests.

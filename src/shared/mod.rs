@@ -107,6 +107,8 @@ pub mod shard {
     pub const TURNS: usize = 13;
     /// Connections of which only the descriptor is left, as of the last sweep.
     pub const PARKED: usize = 14;
+    /// Times that requests were left to gather while all workers computed.
+    pub const GATHERED: usize = 15;
     pub const WORDS: usize = 16;
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FileType;
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::{RecvFlags, SendFlags};
@@ -107,6 +108,16 @@ pub fn await_room(fd: impl AsFd, most: Duration) -> bool {
     let mut polled = [libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }];
     // SAFETY: `polled` is a live array of the length passed.
     unsafe { libc::poll(polled.as_mut_ptr(), 1, most_ms) > 0 }
+}
+
+/// Waits until something can be read, a signal comes, or this time is over, which need not be whole
+/// milliseconds. True if something can be read.
+pub fn await_readable_briefly(fd: RawFd, most: Duration) -> bool {
+    // SAFETY: a number that is no open descriptor is an error without effect.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let most = Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
+    rustix::event::poll(&mut polled, Some(&most)).is_ok_and(|ready| ready > 0)
 }
 
 /// Waits until something can be read or the other end is closed, whatever signals come meanwhile;

@@ -1,0 +1,80 @@
+//! Lets requests gather while all workers compute, as a network card coalesces its interrupts.
+//!
+//! Where an app takes its time, a worker has requests in store and sends its answers by itself, so
+//! that the shard's only business is to receive requests for later. Each that came woke it in the
+//! midst of the worker's computing: with Flask under load from another core 1.9 switches of threads
+//! for a request, and half as much CPU again as for the same requests in batches. So the shard
+//! waits for its doorbell only, for a bounded time: what comes meanwhile stays in the kernel. A
+//! worker rings when few requests are left, or when it has nothing to do
+//! (`handoff/coalesce.rs`); whoever else wants the shard rings the same bell.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use super::Shard;
+use super::signal::Signal;
+use crate::shared::shard as place;
+
+/// How long a connection, a file or a static answer may have to wait while all workers compute.
+const MOST: Duration = Duration::from_millis(1);
+/// A turn with so many requests is one of several: a ring hands over twenty completions at a time.
+const CROWD: usize = 16;
+
+/// The moment at which all other tasks have run and their operations are with the kernel.
+#[derive(Default)]
+pub(super) struct Brink {
+    wanted: Signal,
+    reached: Signal,
+}
+
+impl Brink {
+    /// Drives it, as a part of the runtime's main future: that is polled when no task can run, and
+    /// if it makes one able to, the runtime submits what is queued before it runs that.
+    pub(super) async fn tell(&self) {
+        loop {
+            self.wanted.wait().await;
+            self.reached.raise();
+        }
+    }
+
+    async fn reach(&self) {
+        self.wanted.raise();
+        self.reached.wait().await;
+        // Behind the tasks of what was completed on the spot.
+        let mut is_behind = false;
+        std::future::poll_fn(|cx| {
+            if std::mem::replace(&mut is_behind, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Shard {
+    /// Whether nothing is under way here but requests whose answers workers send, and they have
+    /// enough of these.
+    fn may_coalesce(&self) -> bool {
+        self.app_is_slow.get()
+            && self.watches.active() == self.offered.len()
+            && !self.turn.is_raised()
+            && self.queue.borrow().has_reserve()
+    }
+
+    /// At the end of a turn with so many requests: waits until workers want more, if they have
+    /// enough.
+    pub(super) async fn coalesce(&self, queued: usize) {
+        if queued >= CROWD || !self.may_coalesce() {
+            return;
+        }
+        self.brink.reach().await;
+        let queue = self.queue.borrow();
+        if self.may_coalesce() && queue.begin_gathering() {
+            crate::sys::await_readable_briefly(self.bell(), MOST);
+            self.row.bump(place::GATHERED, 1);
+        }
+        queue.end_gathering();
+    }
+}
