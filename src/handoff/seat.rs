@@ -77,7 +77,7 @@ impl Seat {
             }
             // A cell whose slot is not queued any more belongs to somebody who died or is slow:
             // whoever meets it helps the head on.
-            let _ = control.head.0.compare_exchange(head, head.wrapping_add(1), AcqRel, Acquire);
+            let _ = control.head.0.compare_exchange(head, head.wrapping_add(1), SeqCst, Acquire);
             if taken {
                 // Whoever watches over requests looks here; the state word says when it is over.
                 region.chair(self.place, self.thread).current.store(cell, Release);

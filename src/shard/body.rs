@@ -273,7 +273,11 @@ impl<F: Future<Output = Received>> Receiving<'_, F> {
             std::future::poll_fn(|cx| self.reader.poll(cx)).await;
             take_back.read_is_armed.set(false);
             // From here on the peer wakes us no more, so a worker must.
-            if !ticket.revoke() || self.shard.has_heir() {
+            let is_ours = ticket.revoke();
+            if is_ours {
+                self.shard.offered.remove(ticket.slot());
+            }
+            if !is_ours || self.shard.has_heir() {
                 news.raise();
             }
             if self.reader.has_failed() {

@@ -8,7 +8,6 @@
 //! worker rings when few requests are left, or when it has nothing to do
 //! (`handoff/coalesce.rs`); whoever else wants the shard rings the same bell.
 
-use std::task::Poll;
 use std::time::Duration;
 
 use super::Shard;
@@ -37,19 +36,12 @@ impl Brink {
         }
     }
 
+    /// Twice, since what is completed on the spot makes tasks able to run, which want operations.
     async fn reach(&self) {
-        self.wanted.raise();
-        self.reached.wait().await;
-        // Behind the tasks of what was completed on the spot.
-        let mut is_behind = false;
-        std::future::poll_fn(|cx| {
-            if std::mem::replace(&mut is_behind, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        for _ in 0..2 {
+            self.wanted.raise();
+            self.reached.wait().await;
+        }
     }
 }
 
@@ -58,6 +50,8 @@ impl Shard {
     /// enough of these.
     fn may_coalesce(&self) -> bool {
         self.app_is_slow.get()
+            && self.can_gather
+            && !self.draining.get()
             && self.watches.active() == self.offered.len()
             && !self.turn.is_raised()
             && self.queue.borrow().has_reserve()
@@ -66,7 +60,7 @@ impl Shard {
     /// At the end of a turn with so many requests: waits until workers want more, if they have
     /// enough.
     pub(super) async fn coalesce(&self, queued: usize) {
-        if queued >= CROWD || !self.may_coalesce() {
+        if queued == 0 || queued >= CROWD || !self.may_coalesce() {
             return;
         }
         self.brink.reach().await;

@@ -178,6 +178,8 @@ pub struct Shard {
     slotless: RefCell<VecDeque<exchange::Waiter>>,
     turn: Signal,
     brink: Brink,
+    /// Packets interrupt no wait of this thread but the driver's own: not so with COOP_TASKRUN.
+    can_gather: bool,
     ticking: Signal,
     watches: Watches,
     parking: Parking,
@@ -248,6 +250,7 @@ async fn serve(setup: Setup, parking: Parking) {
         slotless: RefCell::default(),
         turn: Signal::default(),
         brink: Brink::default(),
+        can_gather: setup.driver != Driver::Uring(Flags::Coop),
         ticking: Signal::default(),
         watches: Watches::default(),
         parking,

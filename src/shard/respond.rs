@@ -78,8 +78,14 @@ impl Sending<'_> {
             let seen = self.news.seen();
             match self.ticket.own_send() {
                 OwnSend::None => {}
-                OwnSend::Sent(own) => return self.sent_by_worker(own).await,
-                OwnSend::Part(own) => return self.begun_by_worker(own).await,
+                OwnSend::Sent(own) => {
+                    self.shard.offered.remove(self.ticket.slot());
+                    return self.sent_by_worker(own).await;
+                }
+                OwnSend::Part(own) => {
+                    self.shard.offered.remove(self.ticket.slot());
+                    return self.begun_by_worker(own).await;
+                }
                 OwnSend::Broken => return Err(io::ErrorKind::BrokenPipe.into()),
                 OwnSend::Running => {
                     // The peer was faster than the worker's way out of send(2). On a shared core
@@ -100,6 +106,9 @@ impl Sending<'_> {
             let is_ours = is_over || progress.head.is_some() || self.shard.draining.get();
             if is_ours && !self.ticket.revoke() {
                 continue; // A worker has begun to send it in this moment.
+            }
+            if is_ours {
+                self.shard.offered.remove(self.ticket.slot());
             }
             if progress.stage.is_late() && !progress.is_whole {
                 return self.too_late().await;
