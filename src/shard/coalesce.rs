@@ -3,7 +3,7 @@
 //! Where an app takes its time, a worker has requests in store and sends its answers by itself, so
 //! that the shard's only business is to receive requests for later. Each that came woke it in the
 //! midst of the worker's computing: with Flask under load from another core 1.9 switches of threads
-//! for a request, and half as much CPU again as for the same requests in batches. So the shard
+//! for a request, and a third more CPU than with requests gathered. So the shard
 //! waits for its doorbell only, for a bounded time: what comes meanwhile stays in the kernel. A
 //! worker rings when few requests are left, or when it has nothing to do
 //! (`handoff/coalesce.rs`); whoever else wants the shard rings the same bell.
