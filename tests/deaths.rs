@@ -167,6 +167,10 @@ fn a_spawner_that_dies_costs_no_waiting_request_and_no_connection() {
         let spawner = rustix::process::Pid::from_raw(parent.trim().parse().unwrap()).unwrap();
         rustix::process::kill_process(spawner, rustix::process::Signal::KILL).unwrap();
         server.log.line("the spawner died, and the workers with it: a new server process");
+        // What it ran until then would get a 502.
+        eventually("the worker is gone", || {
+            !std::path::Path::new(&format!("/proc/{worker}/fd/0")).exists()
+        });
         assert_eq!(server.get("/hello").text(), "hello");
         idle.assert_open();
         server.log.line("a successor serves");
