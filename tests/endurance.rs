@@ -63,11 +63,12 @@ fn nginx_notices_no_reload() {
     });
 }
 
-/// Resident memory in MiB, shared pages divided, and descriptors of a process and all below it.
+/// Resident memory in MiB without files, shared pages divided, and descriptors of a process and
+/// all below it.
 fn usage(pid: i32) -> (u64, usize) {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
     let pss = read("smaps_rollup").lines().find_map(|line| {
-        line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        line.strip_prefix("Pss_Anon:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     });
     let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
     let children = read(&format!("task/{pid}/children"));

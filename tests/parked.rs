@@ -25,8 +25,8 @@ fn idle(server: &Server, clients: u64) {
     assert_eq!(open(server), clients);
 }
 
-/// KiB of the first server process that no file stands behind: pages of the program are its own or shared as other
-/// servers come and go.
+/// KiB of the first server process that no file stands behind: pages of the program are its own or
+/// shared as other servers come and go.
 fn memory(server: &Server) -> u64 {
     let path = format!("/proc/{0}/task/{0}/children", server.pid());
     let children = std::fs::read_to_string(path).unwrap();
