@@ -159,3 +159,13 @@ class Reader:
         except EOFError:
             body, self.rest = self.rest, b""
             return body
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Asked of one that does not block. Bytes that wait do not count."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -5,10 +5,12 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import report
-from check import Answer, Reader
+from burning import Burning
+from check import Reader, is_closed
 from server import Failed, Server
 
 HERE = Path(__file__).resolve().parent
@@ -51,12 +53,8 @@ class Load:
         try:
             if idle:
                 row |= idle.open(self.case.idle, self.case.settle_s)
-            burning = burn(self) if self.case.burns else []
-            try:
+            with Burning(self) if self.case.burns else nullcontext():
                 row |= self.wrk() if self.case.load == "wrk" else self.locked()
-            finally:
-                for connection in burning:
-                    connection.close()
             if idle:
                 row |= idle.survivors()
         finally:
@@ -192,62 +190,3 @@ class Idle:
     def close(self) -> None:
         for connection in self.connections:
             connection.close()
-
-
-def is_closed(connection: socket.socket) -> bool:
-    try:
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-TRIES = 60
-
-
-def burn(load: Load) -> list[socket.socket]:
-    """Two requests that compute for all of the measurement, on connections of one shard.
-
-    The app names the worker that answered. Worker w of uwring belongs to shard (w - 1) mod shards,
-    and there are as many shards as cores, at most one for each worker; of servers whose app cannot
-    tell any two connections do.
-    """
-    shards = min(len(load.cores), load.case.workers)
-    by_shard: dict[int, list[socket.socket]] = {}
-    opened = []
-    try:
-        for _ in range(TRIES):
-            connection = socket.create_connection(("127.0.0.1", load.server.port), 5)
-            opened.append(connection)
-            where = ask(connection, load.server.port, "/where")
-            word, _, number = where.body.partition(b" ")
-            shard = (int(number) - 1) % shards if word == b"worker" else 0
-            found = by_shard.setdefault(shard, [])
-            found.append(connection)
-            if len(found) == 2:
-                break
-        else:
-            raise Failed(f"no two of {TRIES} connections came to one shard")
-        ms = round((load.args.warmup + load.args.seconds + 1) * 1000)
-        for connection in found:
-            opened.remove(connection)
-            connection.sendall(question(load.server.port, f"/burn/{ms}"))
-        # Both are under way before the load begins.
-        time.sleep(0.05)
-        return found
-    finally:
-        for connection in opened:
-            connection.close()
-
-
-def question(port: int, path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-
-
-def ask(connection: socket.socket, port: int, path: str) -> Answer:
-    connection.sendall(question(port, path))
-    try:
-        return Reader(connection).read()
-    except (OSError, EOFError) as error:
-        raise Failed(f"{path}: {error}") from error
