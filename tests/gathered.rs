@@ -63,7 +63,7 @@ fn files_and_lone_requests_are_served_while_requests_gather() {
 #[test]
 fn a_reload_meets_no_request_that_gathers() {
     for_each_mode(|mode| {
-        let args = ["--stats", "127.0.0.1:0", "--master", "--disable-logging"];
+        let args = ["--stats", "127.0.0.1:0", "--master", "--threads", "3", "--disable-logging"];
         let server = Server::http(mode, "all_by_path", &args);
         compute(mode, &server, || {
             server.signal(libc::SIGHUP);

@@ -86,6 +86,14 @@ CASES = [
     wrk("new-64", "new", close=True),
     Case("flask", "frameworks", app="flask_hello", requires="flask", quick=True),
     wrk("flask", "frameworks", app="flask_hello", requires="flask"),
+    # Threads that compute: what many of an app that does not wait cost.
+    *(
+        kind(
+            "flask-t4", "frameworks", app="flask_hello", requires="flask", threads=4,
+            needs=("threads",),
+        )
+        for kind in (Case, wrk)
+    ),
     Case(
         "django", "frameworks", app="django_hello", requires="django", check_path="/owed",
     ),

@@ -9,11 +9,15 @@ use super::{Handoff, Queue};
 const SPARE: u32 = 2;
 
 impl Queue {
-    /// Whether no worker of any shard is free, and the own ones will find requests for a while.
+    /// Whether no worker of any shard is free, and the own ones will find requests for a while. A
+    /// thread that sleeps is not free while another of its worker waits for the GIL.
     pub fn has_reserve(&self) -> bool {
         let control = self.region.control(self.shard);
         let waiting = control.tail.0.load(Relaxed).wrapping_sub(control.head.0.load(SeqCst));
-        let is_free = |place| self.region.seats(place).sleepers.0.load(SeqCst) != 0;
+        let is_free = |place| {
+            let seats = self.region.seats(place);
+            seats.sleepers.0.load(SeqCst) != 0 && seats.waking.0.load(SeqCst) == 0
+        };
         waiting >= self.low_mark() + SPARE && !(0..self.region.places()).any(is_free)
     }
 
@@ -108,8 +112,12 @@ mod tests {
         let other = Seat::new(handoff, 1, 0, 1);
         other.sleep(Duration::from_millis(1));
         assert!(rung(handoff));
-        let sleepers = &handoff.region.seats(handoff.region.place(1, 1)).sleepers.0;
-        sleepers.store(1, SeqCst);
+        let seats = handoff.region.seats(handoff.region.place(1, 1));
+        seats.sleepers.0.store(1, SeqCst);
         assert!(!queue.begin_gathering(), "it is free");
+        other.begin_waking();
+        assert!(queue.begin_gathering(), "a sibling waits for the GIL before it");
+        other.end_waking();
+        assert!(!queue.has_reserve());
     }
 }

@@ -23,6 +23,9 @@ use crate::shared::{Board, core, now_us, worker};
 /// more wait.
 const IDLE_REQUESTS: u64 = 16;
 const BUSY_REQUESTS: u64 = 256;
+/// How long a thread runs requests while others of its interpreter may wait for the GIL: to hand it
+/// over costs as much as a small request. Python itself lets them wait for 5 ms.
+const TURN: Duration = Duration::from_millis(1);
 /// How long an idle thread sleeps before it looks around by itself.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -219,8 +222,8 @@ impl Drop for EndOnPanic {
     }
 }
 
-/// Runs requests while there are any and no other thread of the interpreter wants to run. Returns
-/// whether this thread is the interpreter's only one.
+/// Runs requests while there are any, for a turn's time if the interpreter has other threads.
+/// Returns whether this thread is its only one.
 fn run_batch(
     py: Py<'_>,
     seat: &Seat,
@@ -229,6 +232,7 @@ fn run_batch(
     local: &mut Local<'_>,
 ) -> bool {
     let mut served = 0;
+    let mut began = None;
     while !seat.stopping()
         && let Some(call) = seat.claim()
     {
@@ -236,13 +240,15 @@ fn run_batch(
             seat.wake_sibling();
         }
         let start = Instant::now();
+        let began = *began.get_or_insert(start);
         local.run(py, call, start);
         if seat.take_interrupt() {
             // It was meant for the request that is over now.
             py.forget_interrupt();
         }
         served += 1;
-        if several || !py.is_alone() || served == BUSY_REQUESTS {
+        let shares = several || !py.is_alone();
+        if (shares && began.elapsed() >= TURN) || served == BUSY_REQUESTS {
             loaded.home.clear(py);
             return false;
         }
