@@ -1,6 +1,6 @@
 //! Answers that a worker sends by itself: the same bytes, in the same order, and nothing lost.
 
-use crate::harness::{Mode, Server, eventually, for_each_mode, packet};
+use crate::harness::{Mode, Server, eventually, for_each_mode, packet, scratch};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -150,6 +150,59 @@ fn a_large_piece_that_the_socket_takes_in_parts_is_whole_and_counted() {
         }
         let sends = counter(&server, "worker_sends");
         assert!(sends >= 12, "{mode}: {sends} of {}", 4 * sizes.len());
+    });
+}
+
+#[test]
+fn a_file_that_the_socket_takes_in_parts_is_whole_and_counted() {
+    for_each_mode(|mode| {
+        let logged = ["--socket", "127.0.0.1:0", "--log-format", "%(uri) %(hsize) %(rsize)"];
+        let server = server(mode, &logged);
+        let directory = scratch();
+        let sizes = [5, 70_000, 700_000, 20_000_000];
+        for size in sizes {
+            let file = directory.path().join(format!("{size}"));
+            let content: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+            std::fs::write(&file, &content).unwrap();
+            let path = format!("/wraps/real?{}", file.display());
+            let mut client = server.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            // Nothing is read meanwhile: the socket fills, and the worker must do without.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            assert!(client.response().body == content, "{mode}: {size}");
+            assert_eq!(client.get("/hello").text(), "hello", "{mode}: {size}");
+            client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+            let answer = client.rest().unwrap();
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+            assert!(answer[end..] == content, "{mode}: {size}");
+            let found = |text: &str| text.contains(&format!("{path} {end} {size}\n")).then_some(());
+            server.log.find("the line of the last", found);
+            assert!(packet::get(&server, &path).body == content, "{mode}: {size}");
+            let part = path.replace("real", "position");
+            assert!(server.get(&part).body == content[5..], "{mode}: {size} from its position");
+        }
+        let sends = counter(&server, "worker_sends");
+        assert!(sends >= 12, "{mode}: {sends} of {}", 5 * sizes.len());
+    });
+}
+
+#[test]
+fn a_file_that_a_worker_has_sent_counts_as_sendfile() {
+    for_each_mode(|mode| {
+        let server = server(mode, &["--disable-logging", "--log-sendfile"]);
+        let directory = scratch();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "content").unwrap();
+        let mut client = server.connect();
+        for number in 1..=5 {
+            let path = format!("/wraps/real?{}", file.display());
+            assert_eq!(client.get(&path).text(), "content");
+            assert_eq!(client.get("/hello").text(), "hello");
+            let lines = |text: &str| text.matches(" via sendfile() (HTTP/1.1 200)").count();
+            server.log.find("a line", |text| (lines(text) >= number).then_some(()));
+        }
+        assert!(counter(&server, "worker_sends") > 5, "{mode}");
+        assert!(!server.log.text().contains("/hello"), "{mode}");
     });
 }
 

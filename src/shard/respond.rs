@@ -163,12 +163,14 @@ impl Sending<'_> {
     /// What is known of a head that a worker has sent.
     fn own_head(&self, own: OwnSent) -> Sent {
         self.shard.row.bump(place::OWN_SENDS, 1);
-        let head = self.ticket.progress().head.unwrap_or_default();
+        let progress = self.ticket.progress();
+        let head = progress.head.unwrap_or_default();
         Sent {
             keep_alive: !self.ends && self.shard.keeps(self.request, self.is_http),
             status: head.status,
             headers: head.headers,
             head_bytes: u64::from(own.head_bytes),
+            is_file: progress.flags & flag::FILE != 0,
             was_lent: true,
             ..Sent::default()
         }

@@ -1,5 +1,9 @@
 //! Responses that a worker sends by itself, on a connection that the shard has lent it.
 
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
 use super::reply::{LARGE_BYTES, Reply, State};
 use crate::handoff::{App, Call, Lent, OwnSent, flag};
 use crate::python::Py;
@@ -13,6 +17,8 @@ use crate::sys::{self, Half};
 const PIECE_BYTES: usize = 4 * 1024;
 /// While more than this is sent, other threads of the app may run.
 const DETACHED_BYTES: usize = 64 * 1024;
+/// Of a file no more is sent from here: it may have to come from a disk.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// A larger buffer of a response that was sent from here is given back.
 const OUT_BYTES_KEPT: usize = 64 * 1024;
 
@@ -42,7 +48,7 @@ impl State {
         if !call.may_send(self.is_slow) {
             return false;
         }
-        let Some(taken) = self.take(call) else { return false };
+        let Some(taken) = self.take(call, false) else { return false };
         let out = &mut self.out;
         call.take_back_output(usize::MAX, out);
         let result = sys::send_now(taken.lent.fd(), out);
@@ -57,8 +63,8 @@ impl State {
         true
     }
 
-    /// Takes the connection, and puts the head with the connection's own fields into `out`.
-    fn take(&mut self, call: &Call) -> Option<Taken> {
+    /// Takes the connection, a copy of it where `copies`, and puts the head with the connection's own fields into `out`.
+    fn take(&mut self, call: &Call, copies: bool) -> Option<Taken> {
         let (length, flags) = (self.framing.length, self.framing.flags);
         if length.is_none() && !self.bodiless {
             return None; // Its end would have to be framed, or be the connection's.
@@ -66,7 +72,7 @@ impl State {
         let head = call.head();
         let version = if head.has(flag::HTTP_11) { Version::Http11 } else { Version::Http10 };
         let (is_http, ends) = (!head.has(flag::VARS), head.has(flag::ENDS));
-        let lent = call.take_send()?;
+        let lent = call.take_send(copies)?;
         let out = &mut self.out;
         out.clear();
         out.extend_from_slice(version_text(is_http, version));
@@ -98,7 +104,7 @@ impl Reply {
         if !is_all || !(saves_a_copy || call.may_send(state.is_slow)) {
             return 0;
         }
-        let Some(taken) = state.take(call) else { return 0 };
+        let Some(taken) = state.take(call, false) else { return 0 };
         let out = std::mem::take(&mut state.out);
         // The app's other threads may come by meanwhile.
         drop(state);
@@ -118,5 +124,46 @@ impl Reply {
         let mut state = self.0.borrow_mut();
         (state.whole, state.out) = (is_over, out);
         body_bytes
+    }
+
+    /// Sends the head and a range of a file, which is the whole body, as far as the socket takes
+    /// them now, if the shard has lent the connection; the shard gets what is left.
+    ///
+    /// # Errors
+    /// The kernel's, when the descriptor cannot be passed to the shard.
+    pub(super) fn send_file(
+        &self,
+        py: Py<'_>,
+        call: &Call,
+        file: File,
+        range: Range<u64>,
+    ) -> io::Result<()> {
+        let len = range.end - range.start;
+        let mut state = self.0.borrow_mut();
+        let is_all = len > 0 && state.framing.length == Some(len);
+        let taken =
+            if is_all && call.may_send(state.is_slow) { state.take(call, true) } else { None };
+        let Some(taken) = taken else { return call.set_file(file, range.start, len) };
+        let out = std::mem::take(&mut state.out);
+        drop(state);
+        let part = range.start..range.start + len.min(FILE_BYTES_MAX);
+        let result = py.detach(|| sys::send_file_now(taken.lent.fd(), &out, &file, part));
+        let (of_head, of_file) = *result.as_ref().unwrap_or(&(0, 0));
+        let is_over = result.is_err() || of_file as u64 == len;
+        let head_bytes = taken.end(is_over);
+        let bytes = (of_head + of_file) as u32;
+        let own = OwnSent { head_bytes, bytes, ended_us: now_us() };
+        let mut passed = Ok(());
+        if is_over {
+            call.set_flags(flag::FILE);
+            call.end_send(own, result.is_ok().then_some(&[]), App::Runs);
+        } else {
+            let left = range.start + of_file as u64..range.end;
+            passed = call.set_file(file, left.start, left.end - left.start);
+            call.end_part(own, &out[of_head..]);
+        }
+        let mut state = self.0.borrow_mut();
+        (state.whole, state.out) = (is_over, out);
+        passed
     }
 }

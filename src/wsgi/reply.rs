@@ -226,10 +226,12 @@ impl Reply {
         let mut state = self.0.borrow_mut();
         let len = state.framing.length.map_or(len, |length| len.min(length));
         state.written = len;
-        let bodiless = state.bodiless;
+        let range = offset..offset + if state.bodiless { 0 } else { len };
         drop(state);
-        call.set_file(file, offset, if bodiless { 0 } else { len })
-            .map_err(|error| Exception::new(Kind::Os, error.to_string()))
+        match self.send_file(py, &call, file, range) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Exception::new(Kind::Os, error.to_string())),
+        }
     }
 
     /// Tells the shard what was written so far. A body that has all its bytes goes out as a whole:
