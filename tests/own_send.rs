@@ -194,7 +194,7 @@ fn a_file_that_a_worker_has_sent_counts_as_sendfile() {
         let file = directory.path().join("file");
         std::fs::write(&file, "content").unwrap();
         let mut client = server.connect();
-        for number in 1..=5 {
+        for number in 1..=20 {
             let path = format!("/wraps/real?{}", file.display());
             assert_eq!(client.get(&path).text(), "content");
             assert_eq!(client.get("/hello").text(), "hello");
