@@ -20,6 +20,8 @@ mod socket;
 pub mod title;
 pub mod uring;
 mod users;
+#[cfg(feature = "server")]
+pub mod warm;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};

@@ -288,6 +288,79 @@ fn a_whole_body_does_not_wait_for_the_end_of_its_app() {
 }
 
 #[test]
+fn a_file_does_not_wait_for_the_end_of_its_app() {
+    for_each_mode(|mode| {
+        let server = server(mode, &["--socket-sndbuf", "32768"]);
+        let directory = scratch();
+        let (file, go) = (directory.path().join("file"), directory.path().join("file.go"));
+        let content = vec![b'x'; 700_000];
+        std::fs::write(&file, &content).unwrap();
+        let path = format!("/files_end_late?{}", file.display());
+        let mut client = server.connect();
+        for number in 1..=5 {
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert!(client.response().body == content, "{mode}: {number}");
+            let count = |text: &str, word: &str| text.lines().filter(|line| *line == word).count();
+            let closes = |text: &str| (count(text, "closing") == number).then_some(());
+            server.log.find("the app is closing", closes);
+            assert_eq!(count(&server.log.text(), "closed"), number - 1, "{mode}");
+            std::fs::write(&go, "").unwrap();
+            assert_eq!(client.get("/hello").text(), "hello", "{mode}");
+            std::fs::remove_file(&go).unwrap();
+        }
+        std::fs::write(&go, "").unwrap();
+    });
+}
+
+#[test]
+fn threads_send_files_beside_each_other() {
+    for_each_mode(|mode| {
+        let server = server(mode, &["--threads", "3", "--socket-sndbuf", "32768"]);
+        let directory = scratch();
+        let sizes = [100, 50_000, 300_000, 900_000];
+        for size in sizes {
+            std::fs::write(directory.path().join(format!("{size}")), vec![b'x'; size]).unwrap();
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    for round in 0..40 {
+                        let size = sizes[round % sizes.len()];
+                        let path = format!("/wraps/real?{}/{size}", directory.path().display());
+                        assert_eq!(client.get(&path).body.len(), size, "{mode}");
+                        assert_eq!(client.get("/computes?0.001").text(), "computed", "{mode}");
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_client_that_leaves_a_file_ends_no_worker_whose_app_wants_sigpipe() {
+    for_each_mode(|mode| {
+        if !mode.is_process() {
+            return; // Only a process's main interpreter sets signals.
+        }
+        let server = server(mode, &["--socket-sndbuf", "32768"]);
+        let directory = scratch();
+        let file = directory.path().join("file");
+        std::fs::write(&file, vec![b'x'; 700_000]).unwrap();
+        let path = format!("/wants_sigpipe?{}", file.display());
+        assert_eq!(server.get(&path).body.len(), 700_000);
+        let pid = server.worker_pid();
+        for _ in 0..30 {
+            let mut client = server.connect();
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            client.reset();
+        }
+        assert_eq!(server.get(&path).body.len(), 700_000);
+        assert_eq!(server.worker_pid(), pid, "{mode}");
+    });
+}
+
+#[test]
 fn a_reload_keeps_connections_that_workers_have_answered() {
     for_each_mode(|mode| {
         let server = server(mode, &["--master"]);

@@ -1,11 +1,11 @@
 //! A worker's own send: with a lone request the shard offers the connection's descriptor, and a
 //! worker that answers while nothing else waits sends by itself, which saves the shard a turn.
 //!
-//! The word is `descriptor 32 | copied 1 | stage 8`. Whoever moves it out of OFFERED owns the connection's
+//! The word is `descriptor 32 | stage 8`. Whoever moves it out of OFFERED owns the connection's
 //! sending side, and the shard does not send while a worker has it.
 //!
-//! A worker that is a thread uses the shard's descriptor, so the shard waits with its close; for a
-//! send that may have to wait for a disk it makes a copy. A worker process fetches a copy (pidfd_getfd(2), where the kernel lets it), before it takes the
+//! A worker that is a thread uses the shard's descriptor, so the shard waits with its close. A
+//! worker process fetches a copy (pidfd_getfd(2), where the kernel lets it), before it takes the
 //! offer: an offer that still stands then says that the number meant this connection all the time.
 //! The copy is its own, so the shard closes without waiting for a process that may be stopped.
 
@@ -33,8 +33,6 @@ const BROKEN: u64 = 5;
 const PART: u64 = 6;
 
 const STAGE: u64 = 0xff;
-/// Whoever has taken it uses a copy of the descriptor.
-const COPIED: u64 = 0x100;
 
 /// What became of an offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +71,7 @@ pub enum App {
 pub enum Lent {
     /// The shard's own, which keeps it open until `Call::end_send`.
     Borrowed(RawFd),
-    /// Which may outlive the shard's.
+    /// Of a worker process.
     Copy(OwnedFd),
 }
 
@@ -154,13 +152,12 @@ impl Ticket {
     }
 
     /// Takes the offer back, or waits for the one send(2) of a thread that does not block. After it
-    /// the descriptor may be closed. False if a worker is not done yet with its copy: then the slot
-    /// must wait.
+    /// the descriptor may be closed. False if a worker process is not done yet with its copy: then
+    /// the slot must wait.
     pub fn end_offer(&self) -> bool {
-        let word = &self.region().direct(self.slot()).word;
         let mut patience = 3;
         while !self.revoke() && self.own_send() == OwnSend::Running {
-            if word.load(Relaxed) & COPIED != 0 {
+            if self.region().sharing() == Sharing::Processes {
                 if patience == 0 {
                     return false;
                 }
@@ -193,8 +190,8 @@ impl Call {
     }
 
     /// Takes the offered connection for a response of which nothing has gone out. Until `end_send`
-    /// or `end_part` the descriptor stays what it is. The send may take its time where `copies`.
-    pub fn take_send(&self, copies: bool) -> Option<Lent> {
+    /// or `end_part` the descriptor stays what it is.
+    pub fn take_send(&self) -> Option<Lent> {
         let direct = self.region().direct(self.slot());
         let word = direct.word.load(Acquire);
         let entry = self.entry();
@@ -208,7 +205,6 @@ impl Call {
         let fd = (word >> 32) as RawFd;
         // Before the offer is taken: see the head of this file.
         let lent = match (self.region().sharing(), self.handoff().home.get()) {
-            (Sharing::Threads, _) if copies => Lent::Copy(sys::duplicate(fd).ok()?),
             (Sharing::Threads, _) => Lent::Borrowed(fd),
             (Sharing::Processes, Some(home)) => {
                 Lent::Copy(sys::fetch_descriptor(home.as_fd(), fd).ok()?)
@@ -217,8 +213,7 @@ impl Call {
             (Sharing::Processes, None) => return None,
         };
         fault::point("own send, fetched");
-        let copied = if matches!(lent, Lent::Copy(_)) { COPIED } else { 0 };
-        let taken = word & !STAGE | copied | TAKEN;
+        let taken = word & !STAGE | TAKEN;
         direct.word.compare_exchange(word, taken, AcqRel, Acquire).ok()?;
         fault::point("own send, taken");
         Some(lent)

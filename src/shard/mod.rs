@@ -45,7 +45,6 @@ use coalesce::Brink;
 use errand::{Desk, Errand};
 use offered::Offered;
 use parking::Parking;
-use sendfile::Warm;
 use signal::Signal;
 use watch::Watches;
 
@@ -63,6 +62,7 @@ use crate::response::Amendment;
 use crate::response::Date;
 use crate::shared::link::Legacy;
 use crate::shared::{Board, Mailbox, Row, shard as place};
+use crate::sys::warm::Warm;
 
 /// Seconds after which something must have happened.
 #[derive(Debug, Clone, Copy)]

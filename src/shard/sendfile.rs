@@ -7,7 +7,6 @@
 //! What was sent a few seconds ago lies in memory all but surely: of that the shard sends by itself
 //! what the socket takes, together with the head.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -19,13 +18,10 @@ use monoio::net::UnixStream;
 use super::Shard;
 use super::errand::{Report, Task};
 use super::watch::Watch;
-use crate::sys;
+use crate::sys::{self, warm};
 
 /// What is larger is always sent by a helper: the shard has others to serve.
 const OWN_BYTES_MAX: u64 = 1024 * 1024;
-/// How long a file that was sent is taken to be in memory, in seconds.
-const WARM_S: u64 = 10;
-const WARM_FILES_MAX: usize = 64;
 
 /// Bytes that a helper sends before others have their turn.
 const TURN_BYTES: u64 = 4 * 1024 * 1024;
@@ -36,60 +32,6 @@ pub(super) struct Transfer {
     file: Arc<File>,
     offset: u64,
     end: u64,
-}
-
-/// The files that were sent a short time ago.
-#[derive(Default)]
-pub(super) struct Warm(RefCell<Vec<WarmFile>>);
-
-struct WarmFile {
-    identity: Identity,
-    /// What of it was sent.
-    range: Range<u64>,
-    until_s: u64,
-}
-
-/// Device, inode and the time of the last change.
-type Identity = (u64, u64, i64, i64);
-
-fn identity(file: &File) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = file.metadata().ok()?;
-    Some((meta.dev(), meta.ino(), meta.mtime(), meta.mtime_nsec()))
-}
-
-impl Warm {
-    /// Whether all of the range was sent a short time ago.
-    fn has(&self, file: Identity, range: &Range<u64>, now_s: u64) -> bool {
-        self.0.borrow().iter().any(|warm| {
-            warm.identity == file
-                && warm.until_s > now_s
-                && warm.range.start <= range.start
-                && range.end <= warm.range.end
-        })
-    }
-
-    /// Notes that a range was sent.
-    fn note(&self, file: Identity, range: Range<u64>, now_s: u64) {
-        let mut files = self.0.borrow_mut();
-        let until_s = now_s + WARM_S;
-        let same = |warm: &&mut WarmFile| warm.identity == file && warm.until_s > now_s;
-        if let Some(warm) = files.iter_mut().find(same) {
-            warm.until_s = until_s;
-            // A part that lies elsewhere takes the place of the other.
-            let touches = range.start <= warm.range.end && warm.range.start <= range.end;
-            warm.range = match touches {
-                true => warm.range.start.min(range.start)..warm.range.end.max(range.end),
-                false => range,
-            };
-            return;
-        }
-        files.retain(|warm| warm.until_s > now_s);
-        if files.len() >= WARM_FILES_MAX {
-            files.remove(0);
-        }
-        files.push(WarmFile { identity: file, range, until_s });
-    }
 }
 
 /// Sends head and range as far as the socket takes them now, if the file is in memory. What was
@@ -108,10 +50,11 @@ pub(super) fn begin(
         return Ok(0);
     }
     let now_s = shard.watches.now_s();
-    let Some(identity) = identity(file).filter(|&file| shard.warm.has(file, range, now_s)) else {
+    let Some(known) = warm::identity(file).filter(|&file| shard.warm.has(file, range, now_s))
+    else {
         return Ok(0);
     };
-    shard.warm.note(identity, range.clone(), now_s);
+    shard.warm.note(known, range.clone(), now_s);
     let (of_head, of_file) = sys::send_file_now(fd, head, file, range.clone())?;
     head.drain(..of_head);
     range.start += of_file as u64;
@@ -141,7 +84,7 @@ pub(super) async fn send(
     if range.is_empty() {
         return Ok(Sending { bytes: 0, is_whole: true });
     }
-    let known = identity(&file);
+    let known = warm::identity(&file);
     let whole = range.clone();
     let mut transfer = Transfer::new(fd, file, range)?;
     while !transfer.is_done() {
@@ -208,33 +151,5 @@ impl Transfer {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_sent_is_warm_for_a_while() {
-        let (warm, one, two) = (Warm::default(), (1, 2, 3, 0), (1, 2, 4, 0));
-        assert!(!warm.has(one, &(0..10), 5));
-        warm.note(one, 0..10, 5);
-        assert!(warm.has(one, &(0..10), 5) && warm.has(one, &(3..4), 14));
-        assert!(!warm.has(one, &(3..11), 5) && !warm.has(one, &(0..10), 15));
-        // Changed since.
-        assert!(!warm.has(two, &(0..10), 5));
-        warm.note(one, 10..20, 6);
-        assert!(warm.has(one, &(0..20), 6));
-        warm.note(one, 30..40, 6);
-        assert!(warm.has(one, &(30..40), 6) && !warm.has(one, &(0..20), 6));
-    }
-
-    #[test]
-    fn it_remembers_only_so_many_files() {
-        let warm = Warm::default();
-        (0..1000).for_each(|inode| warm.note((1, inode, 0, 0), 0..10, 5));
-        assert_eq!(warm.0.borrow().len(), WARM_FILES_MAX);
-        assert!(warm.has((1, 999, 0, 0), &(0..10), 5));
     }
 }

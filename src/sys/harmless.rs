@@ -12,6 +12,16 @@ pub fn defuse(signals: &[i32]) {
     }
 }
 
+/// Whether a send to a peer that is gone ends this process, where it cannot be told not to.
+pub fn dies_of_sigpipe() -> bool {
+    // SAFETY: all-zero is a valid sigaction; the call fills this local.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        let known = libc::sigaction(libc::SIGPIPE, std::ptr::null(), &raw mut now) == 0;
+        !known || now.sa_sigaction == libc::SIG_DFL
+    }
+}
+
 extern "C" fn do_nothing(_signal: libc::c_int) {}
 
 /// Gives every child that is forked from here on the default for what `defuse` made harmless:

@@ -10,6 +10,7 @@ use crate::python::Py;
 use crate::request::Version;
 use crate::response::{Added, Connection, encode_head, version_text};
 use crate::shared::now_us;
+use crate::sys::warm;
 use crate::sys::{self, Half};
 
 /// A body that is one piece of so many bytes is sent from where it lies: to copy it into the window
@@ -17,7 +18,7 @@ use crate::sys::{self, Half};
 const PIECE_BYTES: usize = 4 * 1024;
 /// While more than this is sent, other threads of the app may run.
 const DETACHED_BYTES: usize = 64 * 1024;
-/// Of a file no more is sent from here: it may have to come from a disk.
+/// A larger file, or one that may have to come from a disk, the shard has sent by its helpers.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// A larger buffer of a response that was sent from here is given back.
 const OUT_BYTES_KEPT: usize = 64 * 1024;
@@ -48,7 +49,7 @@ impl State {
         if !call.may_send(self.is_slow) {
             return false;
         }
-        let Some(taken) = self.take(call, false) else { return false };
+        let Some(taken) = self.take(call) else { return false };
         let out = &mut self.out;
         call.take_back_output(usize::MAX, out);
         let result = sys::send_now(taken.lent.fd(), out);
@@ -63,8 +64,8 @@ impl State {
         true
     }
 
-    /// Takes the connection, a copy of it where `copies`, and puts the head with the connection's own fields into `out`.
-    fn take(&mut self, call: &Call, copies: bool) -> Option<Taken> {
+    /// Takes the connection, and puts the head with the connection's own fields into `out`.
+    fn take(&mut self, call: &Call) -> Option<Taken> {
         let (length, flags) = (self.framing.length, self.framing.flags);
         if length.is_none() && !self.bodiless {
             return None; // Its end would have to be framed, or be the connection's.
@@ -72,7 +73,7 @@ impl State {
         let head = call.head();
         let version = if head.has(flag::HTTP_11) { Version::Http11 } else { Version::Http10 };
         let (is_http, ends) = (!head.has(flag::VARS), head.has(flag::ENDS));
-        let lent = call.take_send(copies)?;
+        let lent = call.take_send()?;
         let out = &mut self.out;
         out.clear();
         out.extend_from_slice(version_text(is_http, version));
@@ -104,30 +105,34 @@ impl Reply {
         if !is_all || !(saves_a_copy || call.may_send(state.is_slow)) {
             return 0;
         }
-        let Some(taken) = state.take(call, false) else { return 0 };
+        let Some(taken) = state.take(call) else { return 0 };
         let out = std::mem::take(&mut state.out);
         // The app's other threads may come by meanwhile.
         drop(state);
-        let send = || sys::send_both_now(taken.lent.fd(), &out, body);
-        let result = if body.len() < DETACHED_BYTES { send() } else { py.detach(send) };
-        let all = out.len() + body.len();
-        let is_over = result.as_ref().map_or(true, |sent| *sent == all);
-        let head_bytes = taken.end(is_over);
-        let bytes = *result.as_ref().unwrap_or(&0);
-        let own = OwnSent { head_bytes, bytes: bytes as u32, ended_us: now_us() };
-        if is_over {
-            call.end_send(own, result.is_ok().then_some(&[]), App::Runs);
-        } else {
+        let send = || {
+            let result = sys::send_both_now(taken.lent.fd(), &out, body);
+            let all = out.len() + body.len();
+            let is_over = result.as_ref().map_or(true, |sent| *sent == all);
+            let head_bytes = taken.end(is_over);
+            let bytes = *result.as_ref().unwrap_or(&0);
+            let own = OwnSent { head_bytes, bytes: bytes as u32, ended_us: now_us() };
+            if is_over {
+                call.end_send(own, result.is_ok().then_some(&[]), App::Runs);
+                return (true, body.len());
+            }
             call.end_part(own, &out[bytes.min(out.len())..]);
-        }
-        let body_bytes = if is_over { body.len() } else { bytes.saturating_sub(out.len()) };
+            (false, bytes.saturating_sub(out.len()))
+        };
+        let is_small = body.len() < DETACHED_BYTES;
+        let (is_over, body_bytes) = if is_small { send() } else { py.detach(send) };
         let mut state = self.0.borrow_mut();
         (state.whole, state.out) = (is_over, out);
         body_bytes
     }
 
-    /// Sends the head and a range of a file, which is the whole body, as far as the socket takes
-    /// them now, if the shard has lent the connection; the shard gets what is left.
+    /// Sends the head and a range of a file, which is the body, as far as the socket takes them
+    /// now, if the shard has lent the connection and the file is in memory. The shard gets what is
+    /// left, and waits for nothing more from the app.
     ///
     /// # Errors
     /// The kernel's, when the descriptor cannot be passed to the shard.
@@ -140,30 +145,60 @@ impl Reply {
     ) -> io::Result<()> {
         let len = range.end - range.start;
         let mut state = self.0.borrow_mut();
-        let is_all = len > 0 && state.framing.length == Some(len);
-        let taken =
-            if is_all && call.may_send(state.is_slow) { state.take(call, true) } else { None };
-        let Some(taken) = taken else { return call.set_file(file, range.start, len) };
+        let may_send = state.framing.length == Some(len)
+            && call.may_send(state.is_slow)
+            && state.has_in_memory(&file, &range)
+            // sendfile(2) knows no MSG_NOSIGNAL, and the app sets the signals of a process.
+            && (call.shares_memory() || !sys::harmless::dies_of_sigpipe());
+        let taken = if may_send { state.take(call) } else { None };
+        let Some(taken) = taken else {
+            call.set_file(file, range.start, len)?;
+            if state.framing.length == Some(len) && !state.bodiless {
+                state.whole = true;
+                call.publish_whole();
+            }
+            return Ok(());
+        };
         let out = std::mem::take(&mut state.out);
         drop(state);
-        let part = range.start..range.start + len.min(FILE_BYTES_MAX);
-        let result = py.detach(|| sys::send_file_now(taken.lent.fd(), &out, &file, part));
-        let (of_head, of_file) = *result.as_ref().unwrap_or(&(0, 0));
-        let is_over = result.is_err() || of_file as u64 == len;
-        let head_bytes = taken.end(is_over);
-        let bytes = (of_head + of_file) as u32;
-        let own = OwnSent { head_bytes, bytes, ended_us: now_us() };
-        let mut passed = Ok(());
-        if is_over {
-            call.set_flags(flag::FILE);
-            call.end_send(own, result.is_ok().then_some(&[]), App::Runs);
-        } else {
-            let left = range.start + of_file as u64..range.end;
-            passed = call.set_file(file, left.start, left.end - left.start);
+        let send = || {
+            let result = sys::send_file_now(taken.lent.fd(), &out, &file, range.clone());
+            let (of_head, of_file) = *result.as_ref().unwrap_or(&(0, 0));
+            let is_over = result.is_err() || of_file as u64 == len;
+            let head_bytes = taken.end(is_over);
+            let bytes = (of_head + of_file) as u32;
+            let own = OwnSent { head_bytes, bytes, ended_us: now_us() };
+            if is_over {
+                call.set_flags(flag::FILE);
+                call.end_send(own, result.is_ok().then_some(&[]), App::Runs);
+                return Ok(());
+            }
+            let left = len - of_file as u64;
+            let passed = call.set_file(file, range.end - left, left);
+            if passed.is_ok() {
+                // Nothing of it is the app's business any more.
+                call.set_flags(flag::WHOLE);
+            }
             call.end_part(own, &out[of_head..]);
-        }
+            passed
+        };
+        let passed = if len < DETACHED_BYTES as u64 { send() } else { py.detach(send) };
         let mut state = self.0.borrow_mut();
-        (state.whole, state.out) = (is_over, out);
+        (state.whole, state.out) = (passed.is_ok(), out);
         passed
+    }
+}
+
+impl State {
+    /// Whether a range of a file was sent a short time ago. It counts as sent from here on.
+    fn has_in_memory(&self, file: &File, range: &Range<u64>) -> bool {
+        if range.is_empty() || range.end - range.start > FILE_BYTES_MAX {
+            return false;
+        }
+        let Some(known) = warm::identity(file) else { return false };
+        let now_s = now_us() / 1_000_000;
+        let is_warm = self.warm.has(known, range, now_s);
+        self.warm.note(known, range.clone(), now_s);
+        is_warm
     }
 }

@@ -13,6 +13,7 @@ use super::headers::{self, Framing};
 use crate::handoff::{App, Call, ResponseHead, flag};
 use crate::python::{Args, Exception, Function, Home, Kept, Kind, Object, Py, Type};
 use crate::response::{Amendment, Date};
+use crate::sys::warm::Warm;
 
 /// Bodies from this size on are handed to the shard as they are, when it shares our memory.
 pub(super) const LARGE_BYTES: usize = 16 * 1024;
@@ -50,6 +51,8 @@ pub(super) struct State {
     /// A response that goes out from here.
     pub(super) out: Vec<u8>,
     pub(super) date: Date,
+    /// Files that were sent a short time ago.
+    pub(super) warm: Warm,
 }
 
 /// The Rust value behind `start_response` and `write`.

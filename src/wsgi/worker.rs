@@ -24,7 +24,8 @@ use crate::shared::{Board, core, now_us, worker};
 const IDLE_REQUESTS: u64 = 16;
 const BUSY_REQUESTS: u64 = 256;
 /// How long a thread runs requests while others of its interpreter may wait for the GIL: to hand it
-/// over costs as much as a small request. Python itself lets them wait for 5 ms.
+/// over costs as much as a small request. Whoever waits on another core may not be fast enough to
+/// get it then, and gets it after Python's own 5 ms.
 const TURN: Duration = Duration::from_millis(1);
 /// How long an idle thread sleeps before it looks around by itself.
 const IDLE: Duration = Duration::from_secs(5);
@@ -233,6 +234,7 @@ fn run_batch(
 ) -> bool {
     let mut served = 0;
     let mut began = None;
+    let mut shares = false;
     while !seat.stopping()
         && let Some(call) = seat.claim()
     {
@@ -247,14 +249,14 @@ fn run_batch(
             py.forget_interrupt();
         }
         served += 1;
-        let shares = several || !py.is_alone();
+        shares = several || !py.is_alone();
         if (shares && began.elapsed() >= TURN) || served == BUSY_REQUESTS {
             loaded.home.clear(py);
             return false;
         }
     }
     loaded.home.clear(py);
-    true
+    !shares
 }
 
 /// Says what became of loading the apps, in uWSGI's words.
