@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::harness::code::Code;
 use crate::harness::nginx::Nginx;
 use crate::harness::traffic::Traffic;
-use crate::harness::{Server, app, eventually, for_each_mode, full, scratch};
+use crate::harness::{Server, app, eventually, for_each_mode, full, memory_kib, scratch};
 
 /// The server processes of a master, the newest last.
 fn server_processes(server: &Server) -> Vec<i32> {
@@ -66,14 +66,10 @@ fn nginx_notices_no_reload() {
 /// Resident memory in MiB without files, shared pages divided, and descriptors of a process and
 /// all below it.
 fn usage(pid: i32) -> (u64, usize) {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap();
-    let pss = read("smaps_rollup").lines().find_map(|line| {
-        line.strip_prefix("Pss_Anon:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-    });
     let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
-    let children = read(&format!("task/{pid}/children"));
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     let below = children.split_ascii_whitespace().map(|child| usage(child.parse().unwrap()));
-    let own = (pss.unwrap() / 1024, fds);
+    let own = (memory_kib(pid) / 1024, fds);
     below.fold(own, |sum, each| (sum.0 + each.0, sum.1 + each.1))
 }
 

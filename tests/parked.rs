@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, Mode, Server, eventually, for_each_mode};
+use crate::harness::{Client, Mode, Server, eventually, for_each_mode, memory_kib};
 
 fn counted(server: &Server, name: &str) -> u64 {
     let stats = server.stats();
@@ -25,15 +25,11 @@ fn idle(server: &Server, clients: u64) {
     assert_eq!(open(server), clients);
 }
 
-/// KiB of the first server process that no file stands behind: pages of the program are its own or
-/// shared as other servers come and go.
+/// KiB of the first server process.
 fn memory(server: &Server) -> u64 {
     let path = format!("/proc/{0}/task/{0}/children", server.pid());
     let children = std::fs::read_to_string(path).unwrap();
-    let pid = children.split_ascii_whitespace().next().unwrap();
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = rollup.lines().find(|line| line.starts_with("Anonymous:")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+    memory_kib(children.split_ascii_whitespace().next().unwrap().parse().unwrap())
 }
 
 #[test]

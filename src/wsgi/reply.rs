@@ -231,10 +231,8 @@ impl Reply {
         state.written = len;
         let range = offset..offset + if state.bodiless { 0 } else { len };
         drop(state);
-        match self.send_file(py, &call, file, range) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(Exception::new(Kind::Os, error.to_string())),
-        }
+        self.send_file(py, &call, file, range)
+            .map_err(|error| Exception::new(Kind::Os, error.to_string()))
     }
 
     /// Tells the shard what was written so far. A body that has all its bytes goes out as a whole:

@@ -50,6 +50,17 @@ pub fn waived(tool: &str) -> bool {
     is_waived
 }
 
+/// KiB of a process that no file stands behind, shared pages divided. Pages of the program are left
+/// out: they are its own or shared as other servers come and go.
+pub fn memory_kib(pid: i32) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let field = |name: &str| {
+        let line = rollup.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    field("Pss_Anon:") + field("Pss_Shmem:")
+}
+
 /// Asks `done` again and again until it says yes.
 ///
 /// For what no event announces: a file of another program, a counter. Waiting for the server's log
