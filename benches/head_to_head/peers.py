@@ -86,6 +86,11 @@ PEERS = [
         "Workers are processes, forked after the app was loaded.",
     ),
     uwring(
+        "uwring-coalescing", f"{UWRING} --isolation interpreter --io uring --coalesce-answers",
+        "Not the default: while all workers compute, answers wait up to 1 ms for each other.",
+        groups=("frameworks",),
+    ),
+    uwring(
         "uwring-interpreter-epoll", f"{UWRING} --isolation interpreter --io epoll",
         "The other I/O driver.", groups=DRIVERS,
     ),

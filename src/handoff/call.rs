@@ -352,7 +352,7 @@ impl Call {
     /// no bell then.
     pub fn publish_whole(&self) {
         self.set_flags(flag::WHOLE);
-        self.publish();
+        self.handoff.notify_answer(self.slot as usize);
     }
 
     /// Lets go of the client before the app has ended: what was written is the response, and no
@@ -396,7 +396,7 @@ impl Call {
         fault::point("answered");
         if self.set_done() {
             fault::point("done, no news set");
-            self.handoff.notify(self.slot as usize);
+            self.handoff.notify_answer(self.slot as usize);
         }
     }
 

@@ -1,5 +1,5 @@
 //! How a shard leaves new requests to gather in the kernel while its workers have enough to do, and
-//! how workers end that.
+//! answers to gather in their slots if it is told so, and how workers end that.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
@@ -7,6 +7,8 @@ use super::{Handoff, Queue};
 
 /// Requests that wait for a worker beyond one for each, before it is worth while.
 const SPARE: u32 = 2;
+/// In the word that says how many may wait: whole answers may wait for each other.
+const HOLDS: u32 = 1 << 31;
 
 impl Queue {
     /// Whether no worker of any shard is free, and the own ones will find requests for a while. A
@@ -22,9 +24,11 @@ impl Queue {
     }
 
     /// Asks workers to ring the doorbell when few requests are left, or when one has nothing to do.
-    /// False if it is so already.
-    pub fn begin_gathering(&self) -> bool {
-        self.region.control(self.shard).wishes.reserve.store(self.low_mark(), SeqCst);
+    /// False if it is so already. With `holds` they do not ring for whole answers either: in both
+    /// cases `drain` must be asked behind `end_gathering` then.
+    pub fn begin_gathering(&self, holds: bool) -> bool {
+        let word = self.low_mark() | if holds { HOLDS } else { 0 };
+        self.region.control(self.shard).wishes.reserve.store(word, SeqCst);
         // Looked at with the word set: what comes later rings.
         self.has_reserve()
     }
@@ -43,13 +47,28 @@ impl Handoff {
     /// Behind a request that was taken from a shard's ring: rings if too few are left there.
     pub(super) fn guard_reserve(&self, shard: usize) {
         let control = self.region.control(shard);
-        let reserve = control.wishes.reserve.load(SeqCst);
+        let reserve = control.wishes.reserve.load(SeqCst) & !HOLDS;
         if reserve == 0 {
             return;
         }
         let waiting = control.tail.0.load(SeqCst).wrapping_sub(control.head.0.load(SeqCst));
         if waiting < reserve && control.wishes.reserve.swap(0, SeqCst) != 0 {
             self.ring(shard);
+        }
+    }
+
+    /// Whether whole answers may wait for each other now, and for the shard.
+    pub(super) fn holds_answers(&self, shard: usize) -> bool {
+        self.region.control(shard).wishes.reserve.load(SeqCst) & HOLDS != 0
+    }
+
+    /// Tells the slot's shard of a whole answer, at once or when it looks again by itself.
+    pub(super) fn notify_answer(&self, slot: usize) {
+        self.note(slot);
+        let shard = self.shard_of(slot);
+        // In this order: whoever ends the gathering looks for news behind that.
+        if !self.holds_answers(shard) {
+            self.wake(shard);
         }
     }
 
@@ -87,9 +106,9 @@ mod tests {
         let mut queue = Queue::new(handoff, 0, vec![0]);
         let seat = Seat::new(handoff, 0, 0, 1);
         (0..2).for_each(|_| submit(&mut queue));
-        assert!(!queue.begin_gathering(), "so few are none to rest on");
+        assert!(!queue.begin_gathering(false), "so few are none to rest on");
         (0..2).for_each(|_| submit(&mut queue));
-        assert!(queue.begin_gathering());
+        assert!(queue.begin_gathering(false));
         for left in [3, 2, 1] {
             assert!(seat.claim().is_some());
             assert!(!rung(handoff), "{left} are left");
@@ -104,19 +123,42 @@ mod tests {
     }
 
     #[test]
+    fn whole_answers_wait_while_requests_gather() {
+        let handoff = crossing(1);
+        let mut queue = Queue::new(handoff, 0, vec![0]);
+        let seat = Seat::new(handoff, 0, 0, 1);
+        let mut news = Vec::new();
+        (0..4).for_each(|_| submit(&mut queue));
+        assert!(queue.may_sleep());
+        assert!(queue.begin_gathering(true));
+        let (first, second) = (seat.claim().unwrap(), seat.claim().unwrap());
+        first.finish();
+        assert!(!rung(handoff), "it waits");
+        second.publish();
+        assert!(rung(handoff), "a piece does not");
+        queue.end_gathering();
+        queue.drain(&mut news);
+        assert_eq!(news.len(), 2, "both are heard of");
+        handoff.silence(0);
+        assert!(queue.may_sleep());
+        second.finish();
+        assert!(rung(handoff), "nothing gathers any more");
+    }
+
+    #[test]
     fn a_worker_of_another_shard_that_has_nothing_to_do_rings() {
         let handoff = crossing(2);
         let mut queue = Queue::new(handoff, 0, vec![0]);
         (0..4).for_each(|_| submit(&mut queue));
-        assert!(queue.begin_gathering());
+        assert!(queue.begin_gathering(false));
         let other = Seat::new(handoff, 1, 0, 1);
         other.sleep(Duration::from_millis(1));
         assert!(rung(handoff));
         let seats = handoff.region.seats(handoff.region.place(1, 1));
         seats.sleepers.0.store(1, SeqCst);
-        assert!(!queue.begin_gathering(), "it is free");
+        assert!(!queue.begin_gathering(false), "it is free");
         other.begin_waking();
-        assert!(queue.begin_gathering(), "a sibling waits for the GIL before it");
+        assert!(queue.begin_gathering(false), "a sibling waits for the GIL before it");
         other.end_waking();
         assert!(!queue.has_reserve());
     }

@@ -189,6 +189,11 @@ impl Call {
             && control.asleep.0.load(Relaxed) == 1
     }
 
+    /// Whether the shard lets whole answers wait for each other now, and sends them together.
+    pub fn is_held(&self) -> bool {
+        self.handoff().holds_answers(self.shard())
+    }
+
     /// Takes the offered connection for a response of which nothing has gone out. Until `end_send`
     /// or `end_part` the descriptor stays what it is.
     pub fn take_send(&self) -> Option<Lent> {

@@ -160,7 +160,11 @@ impl Handoff {
     /// Tells the slot's shard that there is news, and wakes it if it sleeps.
     fn notify(&self, slot: usize) {
         self.note(slot);
-        let shard = self.shard_of(slot);
+        self.wake(self.shard_of(slot));
+    }
+
+    /// Wakes the shard if it sleeps.
+    fn wake(&self, shard: usize) {
         let control = self.region.control(shard);
         fault::point("news set, not told");
         if control.asleep.0.load(SeqCst) == 1 && control.asleep.0.swap(0, SeqCst) == 1 {

@@ -51,7 +51,8 @@ pub(super) struct Wishes {
     /// 1 while a request of this shard waits longer than it should: other shards' workers may help.
     pub(super) overdue: AtomicU32,
     /// While the shard lets requests gather: how many may wait for a worker at least. Whoever takes
-    /// one and leaves fewer rings. 0 while it does not.
+    /// one and leaves fewer rings. 0 while it does not. With a bit for whole answers that may wait
+    /// too (`coalesce.rs`).
     pub(super) reserve: AtomicU32,
 }
 

@@ -143,6 +143,7 @@ pub struct Options {
     /// Shards, at least 1; `None` is min(usable CPUs, workers).
     pub shards: Option<usize>,
     pub affinity: Affinity,
+    pub coalesce_answers: bool,
     pub enable_threads: bool,
     pub single_interpreter: bool,
     /// Each worker loads the app for itself.
@@ -380,6 +381,7 @@ impl Default for Options {
             io: Io::Auto,
             shards: None,
             affinity: Affinity::Auto,
+            coalesce_answers: false,
             enable_threads: true,
             single_interpreter: false,
             lazy_apps: false,

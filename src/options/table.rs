@@ -1026,6 +1026,14 @@ pub static TABLE: &[Opt] = &[
         ..ROW
     },
     Opt {
+        names: &["coalesce-answers"],
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Send answers together that are ready within a millisecond while all workers compute.",
+        set: |options, value| Ok(options.coalesce_answers = value.flag()),
+        ..ROW
+    },
+    Opt {
         names: &["enable-threads"],
         short: Some('T'),
         section: Section::Workers,

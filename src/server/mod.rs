@@ -360,6 +360,7 @@ fn start_shards(
             limits: limits(options),
             timeouts: timeouts(options),
             proxy_protocol: options.http.proxy_protocol,
+            coalesces_answers: options.coalesce_answers,
             amendment: Arc::clone(&plan.amendment),
             post_buffering: options.post_buffering.filter(|&limit| limit > 0),
             files: files.clone(),

@@ -7,6 +7,9 @@
 //! waits for its doorbell only, for a bounded time: what comes meanwhile stays in the kernel. A
 //! worker rings when few requests are left, or when it has nothing to do
 //! (`handoff/coalesce.rs`); whoever else wants the shard rings the same bell.
+//!
+//! With `coalesce-answers` workers leave their answers to the shard meanwhile, which sends them
+//! together: a client on another core is woken once for all of them.
 
 use std::time::Duration;
 
@@ -18,6 +21,8 @@ use crate::shared::shard as place;
 const MOST: Duration = Duration::from_millis(1);
 /// A turn with so many requests is one of several: a ring hands over twenty completions at a time.
 const CROWD: usize = 16;
+/// An app that takes longer for a request, in microseconds, has too few answers within `MOST`.
+const HELD_APP_US: u64 = 500;
 
 /// The moment at which all other tasks have run and their operations are with the kernel.
 #[derive(Default)]
@@ -57,18 +62,34 @@ impl Shard {
             && self.queue.borrow().has_reserve()
     }
 
+    /// Whether answers may wait for each other with an app of this pace.
+    pub(super) fn may_hold(&self, fastest_us: u64) -> bool {
+        self.coalesces_answers && fastest_us < HELD_APP_US
+    }
+
     /// At the end of a turn with so many requests: waits until workers want more, if they have
-    /// enough.
-    pub(super) async fn coalesce(&self, queued: usize) {
+    /// enough. Then delivers the answers that have waited for that; `news` is a vector for it.
+    pub(super) async fn coalesce(&self, queued: usize, news: &mut Vec<usize>) {
         if queued == 0 || queued >= CROWD || !self.may_coalesce() {
             return;
         }
         self.brink.reach().await;
-        let queue = self.queue.borrow();
-        if self.may_coalesce() && queue.begin_gathering() {
+        if !self.may_coalesce() {
+            return;
+        }
+        let holds = self.holds_answers.get();
+        let mut queue = self.queue.borrow_mut();
+        if queue.begin_gathering(holds) {
             crate::sys::await_readable_briefly(self.bell(), MOST);
             self.row.bump(place::GATHERED, 1);
         }
         queue.end_gathering();
+        if holds {
+            queue.drain(news);
+            drop(queue);
+            self.row.bump(place::HELD, news.len() as u64);
+            self.deliver(news);
+            news.clear();
+        }
     }
 }

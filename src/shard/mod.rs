@@ -126,10 +126,10 @@ pub struct Setup {
     pub doors: Vec<Door>,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    /// Bodies of at least this many bytes go to a file first.
     /// Connections may begin with the PROXY protocol.
     pub proxy_protocol: bool,
     pub amendment: Arc<Amendment>,
+    /// Bodies of at least this many bytes go to a file first.
     pub post_buffering: Option<u64>,
     /// Which files are served without the app; None where none is.
     pub files: Option<Arc<Rules>>,
@@ -143,6 +143,8 @@ pub struct Setup {
     /// Accepted sockets must be kept from programs that the app executes.
     pub close_on_exec: bool,
     pub driver: Driver,
+    /// Answers may wait for each other, for as long as requests gather.
+    pub coalesces_answers: bool,
 }
 
 /// One shard, on its own thread.
@@ -170,6 +172,9 @@ pub struct Shard {
     offered: Offered,
     /// Whether the app takes so long that each answer would wake this shard by itself.
     app_is_slow: Cell<bool>,
+    coalesces_answers: bool,
+    /// Whether answers wait for each other while requests gather.
+    holds_answers: Cell<bool>,
     /// Whether workers can send at all.
     workers_send: Cell<bool>,
     /// Requests whose responses are sent and whose apps have not ended.
@@ -245,6 +250,8 @@ async fn serve(setup: Setup, parking: Parking) {
         news: (0..slots).map(|_| Signal::default()).collect(),
         offered: Offered::new(slots),
         app_is_slow: Cell::new(false),
+        coalesces_answers: setup.coalesces_answers,
+        holds_answers: Cell::new(false),
         workers_send,
         lingering: RefCell::default(),
         slotless: RefCell::default(),

@@ -94,6 +94,7 @@ impl Shard {
         let pace = |index: &usize| self.board.worker(*index).get(worker::AVG_RT_US);
         let fastest = self.workers.iter().map(pace).min().unwrap_or(0);
         self.app_is_slow.set(fastest >= SLOW_APP_US);
+        self.holds_answers.set(self.may_hold(fastest));
         self.workers_send.set(self.queue.borrow().workers_send());
     }
 

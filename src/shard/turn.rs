@@ -44,7 +44,7 @@ pub(super) async fn turns(shard: Rc<Shard>) {
         if dropped > 0 {
             shard.row.bump(place::LOG_DROPPED, dropped);
         }
-        shard.coalesce(queued).await;
+        shard.coalesce(queued, &mut news).await;
     }
 }
 

@@ -109,7 +109,9 @@ pub mod shard {
     pub const PARKED: usize = 14;
     /// Times that requests were left to gather while all workers computed.
     pub const GATHERED: usize = 15;
-    pub const WORDS: usize = 16;
+    /// Answers that waited for each other meanwhile (`coalesce-answers`).
+    pub const HELD: usize = 16;
+    pub const WORDS: usize = 17;
 }
 
 /// One row of counters.

@@ -46,7 +46,7 @@ impl Taken {
 impl State {
     /// Sends a whole response from here, if the shard has lent the connection for that.
     pub(super) fn send(&mut self, call: &Call, app: App) -> bool {
-        if !call.may_send(self.is_slow) {
+        if call.is_held() || !call.may_send(self.is_slow) {
             return false;
         }
         let Some(taken) = self.take(call) else { return false };
@@ -102,7 +102,8 @@ impl Reply {
         // A process would have to copy a large body, window by window, with a turn of the shard
         // for each.
         let saves_a_copy = body.len() >= LARGE_BYTES && !call.shares_memory();
-        if !is_all || !(saves_a_copy || call.may_send(state.is_slow)) {
+        let is_held = body.len() < LARGE_BYTES && call.is_held();
+        if !is_all || is_held || !(saves_a_copy || call.may_send(state.is_slow)) {
             return 0;
         }
         let Some(taken) = state.take(call) else { return 0 };
