@@ -54,6 +54,7 @@ mod real_apps;
 mod recycling;
 mod regression;
 mod reloads;
+mod shards;
 mod signals;
 mod static_answers;
 mod static_compatibility;

@@ -388,33 +388,6 @@ fn listens_on_several_sockets_at_once() {
 }
 
 #[test]
-fn keeps_shards_and_workers_as_asked() {
-    for_each_mode(|mode| {
-        for (processes, shards, expected) in
-            [("4", "1", "1 shard(s)"), ("4", "2", "2 shard(s)"), ("1", "2", "1 shard(s)")]
-        {
-            let server =
-                Server::http(mode, "hello", &["--processes", processes, "--shards", shards]);
-            let line = server.log.line("uwring is ready");
-            assert!(line.contains(expected), "{line}");
-            for _ in 0..20 {
-                assert_eq!(server.get("/").text(), "hello");
-            }
-        }
-    });
-}
-
-#[test]
-fn affinity_changes_no_answer() {
-    for_each_mode(|mode| {
-        for affinity in ["auto", "shard", "none"] {
-            let server = Server::http(mode, "hello", &["--processes", "2", "--affinity", affinity]);
-            assert_eq!(server.get("/").text(), "hello", "{affinity}");
-        }
-    });
-}
-
-#[test]
 fn writes_the_log_to_a_file() {
     for_each_mode(|mode| {
         let directory = scratch();

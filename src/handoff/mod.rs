@@ -19,6 +19,7 @@ mod queue;
 mod region;
 mod seat;
 mod slot;
+mod thrift;
 mod ticket;
 mod window;
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use super::call::flag;
 use super::direct::OwnSend;
 use super::region::{Area, Region};
+use super::thrift::Thrift;
 use super::ticket::Ticket;
 use super::window::{self, BodyEnd};
 use super::{Handoff, seat, slot};
@@ -50,7 +51,7 @@ pub struct Queue {
     pub(super) shard: usize,
     /// How many workers are the shard's own, and their places.
     pub(super) workers: usize,
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
     free: Vec<u32>,
     generations: Vec<u32>,
     /// Requests queued since the last `flush`.
@@ -59,7 +60,9 @@ pub struct Queue {
     mark: u32,
     /// Requests waited too long while no own worker slept: until one sleeps again, others are woken
     /// without waiting for that.
-    is_stalled: bool,
+    pub(super) is_stalled: bool,
+    /// Whom it is worth to wake.
+    pub(super) thrift: Thrift,
     /// Slots whose windows hold the pages of a large body.
     fat: Vec<usize>,
     /// Files that came from worker processes, with the cells that name their requests.
@@ -88,6 +91,7 @@ impl Queue {
             unannounced: 0,
             mark: 0,
             is_stalled: false,
+            thrift: Thrift::default(),
             fat: Vec::new(),
             files: Vec::new(),
         }
@@ -134,10 +138,10 @@ impl Queue {
     /// workers are stuck, other shards' are woken. How many were queued.
     pub fn flush(&mut self) -> usize {
         let queued = std::mem::take(&mut self.unannounced);
-        let mut wanted = queued;
-        if wanted == 0 {
+        if queued == 0 {
             return 0;
         }
+        let mut wanted = queued.min(self.useful());
         let wakes = |place: &usize| seat::wake_one(self.region, *place);
         let own = self.places.iter().copied().filter(wakes).take(wanted).count();
         wanted -= own;
@@ -187,6 +191,7 @@ impl Queue {
         let waited = (self.mark.wrapping_sub(head) as i32) > 0;
         self.mark = tail;
         self.is_stalled |= waited && !self.has_sleepers();
+        self.look_at_stuck();
         let overdue = u32::from(waited || self.is_stalled);
         // All idle workers read this word: it is written only when it changes.
         if control.wishes.overdue.load(Relaxed) != overdue {

@@ -140,7 +140,7 @@ pub struct Options {
     /// Seconds that `auto` gives the app to be imported twice.
     pub isolation_timeout: u64,
     pub io: Io,
-    /// Shards, at least 1; `None` is min(usable CPUs, workers).
+    /// At least 1; `None` leaves it to `shard_count`.
     pub shards: Option<usize>,
     pub affinity: Affinity,
     pub coalesce_answers: bool,
@@ -155,7 +155,6 @@ pub struct Options {
     pub die_on_idle: bool,
     /// Cores of each worker.
     pub cpu_affinity: Option<usize>,
-    /// The nice value.
     pub prio: Option<i32>,
     /// Workers that stay when there is little to do.
     pub cheaper: Option<usize>,
@@ -198,7 +197,6 @@ pub struct Options {
     pub module_aliases: Vec<(String, String)>,
     /// Where workers show the stacks of their threads: the beginning of a socket's path.
     pub py_tracebacker: Option<String>,
-    /// Python's name for the program.
     pub py_programname: Option<String>,
     pub py_sys_executable: Option<String>,
     /// Python's optimisation level, from 0 to 2.

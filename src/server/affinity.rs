@@ -1,9 +1,9 @@
 //! Pins shards and workers to cores, and lets go where that does harm.
 //!
 //! A worker on the core of its shard saves the wake-up across cores, 5 to 10 times the CPU of a
-//! small request (facts: prototype figures, section 3). A worker whose app computes for long would
-//! keep its shard from the core, so it is let go; a core that others use a good part of is left by
-//! the whole group.
+//! small request (facts: prototype figures, section 3). Where a shard has several workers, the
+//! others get cores of their own. A worker whose app computes for long would keep its shard from
+//! the core, so it is let go; a core that others use a good part of is left by all.
 
 use std::time::{Duration, Instant};
 
@@ -22,21 +22,23 @@ const DELAY_PERCENT: u64 = 10;
 /// Looks in a row at which both were more.
 const STRIKES: u8 = 2;
 
-/// Which core each shard has, and what was seen at the last look.
+/// Which core each shard and worker has, and what was seen at the last look.
 pub struct Pins {
-    /// The core of each shard; empty when nothing is pinned.
-    cores: Vec<usize>,
+    /// The core of each shard and of each worker; empty when nothing is pinned.
+    of_shards: Vec<usize>,
+    of_workers: Vec<usize>,
     /// Cores of each worker, if that was asked for.
     each: Option<usize>,
     all: Vec<usize>,
     may_let_go: bool,
     released: Vec<bool>,
     last: Vec<(u64, u64)>,
+    /// By the worker: of its core.
     groups: Vec<Group>,
     looked: Instant,
 }
 
-/// A shard with its pinned workers, as of the last look.
+/// A worker, with the shard on its core if there is one, as of the last look.
 #[derive(Clone, Default)]
 struct Group {
     released: bool,
@@ -64,7 +66,7 @@ pub fn quota() -> Option<usize> {
 }
 
 impl Pins {
-    /// Decides which shard gets which core.
+    /// Decides which shard and worker gets which core.
     ///
     /// `each` is uWSGI's `cpu-affinity`: so many cores for each worker, one after the other.
     pub fn plan(wish: Affinity, each: Option<usize>, shards: usize, workers: usize) -> Pins {
@@ -75,32 +77,28 @@ impl Pins {
             Affinity::Shard => !all.is_empty(),
             Affinity::Auto => workers <= all.len() && quota().is_none_or(|cpus| cpus >= all.len()),
         };
-        let cores = if pinned {
-            let quietest = quietest_first(&all);
-            (0..shards).map(|index| quietest[index % quietest.len()]).collect()
-        } else {
-            Vec::new()
+        let quietest = if pinned { quietest_first(&all) } else { Vec::new() };
+        let give = |count| quietest.iter().copied().cycle().take(count).collect::<Vec<_>>();
+        let of_shards = give(shards);
+        let of_workers = match wish {
+            Affinity::Shard => of_shards.iter().copied().cycle().take(workers).collect(),
+            _ => give(workers),
         };
         Pins {
-            cores,
+            of_shards,
+            of_workers,
             each,
             all,
             may_let_go: wish == Affinity::Auto,
             released: vec![false; workers],
             last: vec![(0, 0); workers],
-            groups: vec![Group::default(); shards],
+            groups: vec![Group::default(); workers],
             looked: Instant::now(),
         }
     }
 
-    /// The core of a shard and of its workers.
     pub fn core_of_shard(&self, index: usize) -> Option<usize> {
-        self.cores.get(index).copied()
-    }
-
-    pub fn core_of_worker(&self, index: usize) -> Option<usize> {
-        let shards = self.cores.len();
-        (shards > 0).then(|| self.cores[index % shards])
+        self.of_shards.get(index).copied()
     }
 
     /// Pins a worker's threads. Threads that the app starts inherit it.
@@ -110,10 +108,10 @@ impl Pins {
                 .map(|core| self.all[(index * each.min(self.all.len()) + core) % self.all.len()]);
             self.bind(board, index, &own.collect::<Vec<_>>());
         }
-        if let Some(core) = self.core_of_worker(index)
+        if let Some(core) = self.of_workers.get(index)
             && !self.released[index]
         {
-            self.bind(board, index, &[core]);
+            self.bind(board, index, &[*core]);
         }
     }
 
@@ -126,9 +124,9 @@ impl Pins {
         }
     }
 
-    /// Looks once a second whether a pinned worker, or a whole group, should be let go.
+    /// Looks once a second whether a pinned worker, or all on a core, should be let go.
     pub fn review(&mut self, board: &Board, pid_of: impl Fn(usize) -> u32) {
-        if self.cores.is_empty() || !self.may_let_go {
+        if self.of_workers.is_empty() || !self.may_let_go {
             return;
         }
         for index in 0..self.released.len() {
@@ -145,7 +143,7 @@ impl Pins {
         let elapsed_ns = self.looked.elapsed().as_nanos() as u64;
         self.looked = Instant::now();
         let ticks = ticks();
-        for index in 0..self.cores.len() {
+        for index in 0..self.groups.len() {
             self.review_group(board, index, &pid_of, &ticks, elapsed_ns.max(1));
         }
     }
@@ -161,16 +159,14 @@ impl Pins {
         if self.groups[index].released {
             return;
         }
-        let core = self.cores[index];
-        let shard = (std::process::id(), board.shard(index).get(shard::THREAD_ID));
-        let pinned =
-            (index..self.released.len()).step_by(self.cores.len()).filter(|&w| !self.released[w]);
-        let threads = pinned.flat_map(|w| {
-            let threads = 0..board.threads();
-            threads.map(move |t| (w, board.core(w, t).get(core::THREAD_ID)))
-        });
+        let core = self.of_workers[index];
+        // With `auto` there are no more workers than cores, and no more shards than workers.
+        let shard = self.core_of_shard(index).map(|_| board.shard(index).get(shard::THREAD_ID));
+        let count = if self.released[index] { 0 } else { board.threads() };
+        let threads =
+            (0..count).map(|t| (pid_of(index), board.core(index, t).get(core::THREAD_ID)));
         let mut now = Used::default();
-        for (pid, thread) in threads.map(|(w, thread)| (pid_of(w), thread)).chain([shard]) {
+        for (pid, thread) in threads.chain(shard.map(|thread| (std::process::id(), thread))) {
             let (ran_ns, waited_ns) = schedstat(pid, thread);
             now.ran_ns += ran_ns;
             now.waited_ns += waited_ns;
@@ -188,15 +184,17 @@ impl Pins {
         group.strikes = if is_crowded { group.strikes + 1 } else { 0 };
         if group.strikes == STRIKES {
             group.released = true;
-            log::line(format_args!(
-                "core {core} is used by others: shard {} and its workers are let go",
-                index + 1
-            ));
-            sys::bind_to_cores(shard.1 as i32, &self.all);
-            for worker in (index..self.released.len()).step_by(self.cores.len()) {
-                self.released[worker] = true;
-                self.bind(board, worker, &self.all);
-            }
+            let number = index + 1;
+            let who = match shard {
+                Some(thread) => {
+                    sys::bind_to_cores(thread as i32, &self.all);
+                    format!("shard {number} and worker {number} are")
+                }
+                None => format!("worker {number} is"),
+            };
+            log::line(format_args!("core {core} is used by others: {who} let go"));
+            self.released[index] = true;
+            self.bind(board, index, &self.all);
         }
     }
 }

@@ -49,6 +49,10 @@ use crate::wsgi::Plan;
 
 /// Requests of one shard that wait or run at the same time; more wait in their connections.
 const SLOTS_PER_SHARD: usize = 512;
+/// Workers of a shard whose connections are a server's in front of it.
+const WORKERS_BEHIND_SERVER: usize = 4;
+/// Threads of all workers of such a shard, which has slots for twice as many requests.
+const THREADS_BEHIND_SERVER: usize = SLOTS_PER_SHARD / 2;
 /// A head and what the shard appends to it must fit a slot, whose positions are 16-bit.
 const HEAD_BYTES_MAX: u32 = 65_535 - 256;
 
@@ -190,7 +194,10 @@ fn out_of_memory(error: std::io::Error) -> StartError {
     StartError::new(format!("memory for the slots: {error}; is there a limit on address space?"))
 }
 
-/// min(usable CPUs, workers), or what was asked for; no shard without a worker.
+/// What was asked for, or one for each usable CPU; no shard without a worker.
+///
+/// Where all listeners speak uwsgi, each request is a connection, and the server that makes them
+/// mostly runs on the same cores: fewer shards take them as crowds.
 pub fn shard_count(options: &Options) -> usize {
     let workers = options.processes.max(1);
     let cores = affinity::usable_cores().len().max(1);
@@ -198,7 +205,16 @@ pub fn shard_count(options: &Options) -> usize {
     // Each shard has a worker that stays.
     let comes_and_goes = options.isolation != Isolation::Interpreter;
     let stay = options.cheaper.filter(|&stay| stay > 0 && comes_and_goes).unwrap_or(workers);
-    let wanted = options.shards.unwrap_or(usable.min(stay));
+    let for_each_core = usable.min(stay);
+    let is_behind = !options.sockets.is_empty()
+        && options.sockets.iter().all(|spec| spec.protocol == Protocol::Uwsgi);
+    let by_default = if is_behind {
+        let by_threads = (workers * options.threads).div_ceil(THREADS_BEHIND_SERVER);
+        for_each_core.div_ceil(WORKERS_BEHIND_SERVER).max(by_threads).min(for_each_core)
+    } else {
+        for_each_core
+    };
+    let wanted = options.shards.unwrap_or(by_default);
     if options.shards.is_some_and(|shards| shards > workers) {
         log::line(format_args!("--shards {wanted}: no shard without a worker, {workers} are used"));
     }

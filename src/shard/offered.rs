@@ -95,7 +95,11 @@ impl Shard {
         let fastest = self.workers.iter().map(pace).min().unwrap_or(0);
         self.app_is_slow.set(fastest >= SLOW_APP_US);
         self.holds_answers.set(self.may_hold(fastest));
-        self.workers_send.set(self.queue.borrow().workers_send());
+        let is_ready = |index: &&usize| self.board.worker(**index).get(worker::READY) != 0;
+        let ready = self.workers.iter().filter(is_ready).count();
+        let mut queue = self.queue.borrow_mut();
+        queue.set_fast((fastest < SLOW_APP_US).then_some(ready * self.board.threads()));
+        self.workers_send.set(queue.workers_send());
     }
 
     /// Keeps the slot of a request whose response is sent, until its app has ended.
