@@ -199,6 +199,7 @@ impl Handoff {
         }
         let seats = self.region.seats(place);
         seats.sleepers.0.store(0, SeqCst);
+        seats.seated.0.store(0, SeqCst);
         seats.waking.0.store(0, SeqCst);
         seats.stop.0.store(0, SeqCst);
         seats.sends.0.store(0, SeqCst);

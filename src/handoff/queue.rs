@@ -134,25 +134,25 @@ impl Queue {
     }
 
     /// Wakes sleeping workers for what was queued since the last call: one thread a worker, the
-    /// lowest-numbered workers first, so that the others' caches are left alone. Where the own
-    /// workers are stuck, other shards' are woken. How many were queued.
+    /// lowest-numbered workers first, so that the others' caches are left alone, and no more than
+    /// are useful. Where the own workers are stuck, other shards' are woken. How many were queued.
     pub fn flush(&mut self) -> usize {
         let queued = std::mem::take(&mut self.unannounced);
         if queued == 0 {
             return 0;
         }
-        let mut wanted = queued.min(self.useful());
         let wakes = |place: &usize| seat::wake_one(self.region, *place);
-        let own = self.places.iter().copied().filter(wakes).take(wanted).count();
-        wanted -= own;
+        let own = self.places.iter().copied().filter(wakes);
+        let own = own.take(queued.min(self.useful())).count();
+        let mut missing = queued - own;
         if own > 0 && self.is_stalled {
             self.is_stalled = false;
             self.region.control(self.shard).wishes.overdue.store(0, SeqCst);
         }
-        if wanted > 0 && self.is_stalled {
-            wanted -= self.others().filter(wakes).take(wanted).count();
+        if missing > 0 && self.is_stalled {
+            missing -= self.others().filter(wakes).take(missing).count();
         }
-        if wanted > 0 && self.handoff.unattended.load(Relaxed) {
+        if missing > 0 && self.handoff.unattended.load(Relaxed) {
             self.handoff.ring_control();
         }
         queued
@@ -207,7 +207,7 @@ impl Queue {
     pub fn drain(&mut self, news: &mut Vec<usize>) {
         let control = self.region.control(self.shard);
         for (index, word) in control.news.0.iter().enumerate() {
-            if word.load(Relaxed) == 0 {
+            if word.load(SeqCst) == 0 {
                 continue;
             }
             let mut bits = word.swap(0, SeqCst);
@@ -246,6 +246,7 @@ impl Queue {
         // Nobody is to be woken who cannot wake.
         let place = self.region.place(worker, incarnation);
         self.region.seats(place).sleepers.0.store(0, SeqCst);
+        self.region.seats(place).seated.0.store(0, SeqCst);
         self.drain(news);
         for index in self.first_slot()..self.first_slot() + self.generations.len() {
             let entry = self.region.slot(index);

@@ -61,6 +61,8 @@ pub(super) struct Wishes {
 pub(super) struct Seats {
     /// A bit for each thread that sleeps.
     pub(super) sleepers: Line<AtomicU64>,
+    /// A bit for each thread that serves.
+    pub(super) seated: Line<AtomicU64>,
     /// 1: finish what runs, then leave.
     pub(super) stop: Line<AtomicU32>,
     /// Threads that were woken and have not looked into the ring yet.

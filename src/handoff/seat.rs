@@ -112,6 +112,16 @@ impl Seat {
         chair.tid.store(sys::thread_id() as u32, Relaxed);
         chair.ident.store(ident, Relaxed);
         late::sit(self.handoff, self.place, self.thread);
+        self.handoff.region.seats(self.place).seated.0.fetch_or(self.bit(), SeqCst);
+    }
+
+    /// Says that this thread serves no longer.
+    pub fn leave(&self) {
+        self.handoff.region.seats(self.place).seated.0.fetch_and(!self.bit(), SeqCst);
+    }
+
+    fn bit(&self) -> u64 {
+        1 << (self.thread % 64)
     }
 
     /// Whether an exception was left in this thread for the request that has just ended. The caller
@@ -132,16 +142,15 @@ impl Seat {
         let region = self.handoff.region;
         let seats = region.seats(self.place);
         let futex = &region.chair(self.place, self.thread).futex;
-        let bit = 1u64 << (self.thread % 64);
         futex.store(0, SeqCst);
-        seats.sleepers.0.fetch_or(bit, SeqCst);
+        seats.sleepers.0.fetch_or(self.bit(), SeqCst);
         // Looked at again with the bit up: what came before is seen here, what comes later wakes
         // us.
         let sleeps = !self.has_work() && !self.stopping();
         self.handoff.end_all_gathering();
         let interrupted = sleeps && sys::futex_wait(futex, 0, region.sharing(), limit);
         fault::point("woken");
-        seats.sleepers.0.fetch_and(!bit, SeqCst);
+        seats.sleepers.0.fetch_and(!self.bit(), SeqCst);
         interrupted
     }
 

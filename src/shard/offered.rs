@@ -63,6 +63,16 @@ impl Offered {
     }
 }
 
+/// The shortest and the longest of the times that workers take for a request; those that had none
+/// have 0, which is no time.
+fn extremes(times: impl Iterator<Item = u64>) -> (u64, u64) {
+    let known = times.filter(|&time| time > 0);
+    known.fold((0, 0), |(least, most), time| match least {
+        0 => (time, time),
+        _ => (least.min(time), most.max(time)),
+    })
+}
+
 impl Shard {
     /// Lets the connections that workers may have answered look, though nobody was heard of.
     pub(super) fn look_at_offered(&self) {
@@ -92,13 +102,11 @@ impl Shard {
     /// Looks whether each request takes so long here that answers come one by one.
     pub(super) fn look_at_pace(&self) {
         let pace = |index: &usize| self.board.worker(*index).get(worker::AVG_RT_US);
-        let fastest = self.workers.iter().map(pace).min().unwrap_or(0);
+        let (fastest, slowest) = extremes(self.workers.iter().map(pace));
         self.app_is_slow.set(fastest >= SLOW_APP_US);
         self.holds_answers.set(self.may_hold(fastest));
-        let is_ready = |index: &&usize| self.board.worker(**index).get(worker::READY) != 0;
-        let ready = self.workers.iter().filter(is_ready).count();
         let mut queue = self.queue.borrow_mut();
-        queue.set_fast((fastest < SLOW_APP_US).then_some(ready * self.board.threads()));
+        queue.set_fast(Some(slowest).filter(|pace| (1..SLOW_APP_US).contains(pace)));
         self.workers_send.set(queue.workers_send());
     }
 
@@ -155,5 +163,17 @@ impl Shard {
             self.look_at_offered();
         }
         sent == others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::extremes;
+
+    #[test]
+    fn a_worker_that_had_no_request_says_nothing_of_the_app() {
+        assert_eq!(extremes([0, 0].into_iter()), (0, 0));
+        assert_eq!(extremes([20_000, 0, 0].into_iter()), (20_000, 20_000));
+        assert_eq!(extremes([0, 30, 7, 0, 9].into_iter()), (7, 30));
     }
 }

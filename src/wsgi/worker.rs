@@ -206,6 +206,7 @@ fn serve(plan: &Plan, thread: &Thread, seat: &Seat, loaded: &Loaded) -> Result<(
             crate::sys::yield_now();
         }
     }
+    seat.leave();
     thread.attach(|_py| drop(local));
     Ok(())
 }
