@@ -43,7 +43,7 @@ use slab::Slab;
 
 use coalesce::Brink;
 use errand::{Desk, Errand};
-use offered::Offered;
+use offered::{Offered, Pace};
 use parking::Parking;
 use signal::Signal;
 use watch::Watches;
@@ -172,6 +172,7 @@ pub struct Shard {
     offered: Offered,
     /// Whether the app takes so long that each answer would wake this shard by itself.
     app_is_slow: Cell<bool>,
+    pace: Pace,
     coalesces_answers: bool,
     /// Whether answers wait for each other while requests gather.
     holds_answers: Cell<bool>,
@@ -250,6 +251,7 @@ async fn serve(setup: Setup, parking: Parking) {
         news: (0..slots).map(|_| Signal::default()).collect(),
         offered: Offered::new(slots),
         app_is_slow: Cell::new(false),
+        pace: Pace::default(),
         coalesces_answers: setup.coalesces_answers,
         holds_answers: Cell::new(false),
         workers_send,

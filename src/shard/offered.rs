@@ -63,14 +63,35 @@ impl Offered {
     }
 }
 
-/// The shortest and the longest of the times that workers take for a request; those that had none
-/// have 0, which is no time.
-fn extremes(times: impl Iterator<Item = u64>) -> (u64, u64) {
-    let known = times.filter(|&time| time > 0);
-    known.fold((0, 0), |(least, most), time| match least {
-        0 => (time, time),
-        _ => (least.min(time), most.max(time)),
-    })
+/// The time that the app takes for a request in the own workers, over the last ones.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// Requests and microseconds of all times.
+    totals: Cell<(u64, u64)>,
+    /// Of the last ones.
+    window: Cell<(u64, u64)>,
+}
+
+/// Requests of which fewer say nothing, and of which more count half.
+const SAID_BY: u64 = 64;
+const FORGOTTEN_FROM: u64 = 2048;
+
+impl Pace {
+    /// Takes the totals of now in. Microseconds of a request; None if too few are known.
+    fn look(&self, requests: u64, running_us: u64) -> Option<u64> {
+        let before = self.totals.replace((requests, running_us));
+        let window = self.window.get();
+        // A worker's counters may begin anew.
+        let mut window = (
+            window.0 + requests.saturating_sub(before.0),
+            window.1 + running_us.saturating_sub(before.1),
+        );
+        if window.0 > FORGOTTEN_FROM {
+            window = (window.0 / 2, window.1 / 2);
+        }
+        self.window.set(window);
+        (window.0 >= SAID_BY).then(|| window.1 / window.0)
+    }
 }
 
 impl Shard {
@@ -102,11 +123,14 @@ impl Shard {
     /// Looks whether each request takes so long here that answers come one by one.
     pub(super) fn look_at_pace(&self) {
         let pace = |index: &usize| self.board.worker(*index).get(worker::AVG_RT_US);
-        let (fastest, slowest) = extremes(self.workers.iter().map(pace));
+        // A worker that had no request says nothing of the app.
+        let fastest = self.workers.iter().map(pace).filter(|&pace| pace > 0).min().unwrap_or(0);
         self.app_is_slow.set(fastest >= SLOW_APP_US);
         self.holds_answers.set(self.may_hold(fastest));
+        let sum = |word| self.workers.iter().map(|&w| self.board.worker(w).get(word)).sum();
+        let mean = self.pace.look(sum(worker::REQUESTS), sum(worker::RUNNING_US));
         let mut queue = self.queue.borrow_mut();
-        queue.set_fast(Some(slowest).filter(|pace| (1..SLOW_APP_US).contains(pace)));
+        queue.set_fast(mean.filter(|&mean| mean < SLOW_APP_US));
         self.workers_send.set(queue.workers_send());
     }
 
@@ -168,12 +192,16 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::extremes;
+    use super::Pace;
 
     #[test]
-    fn a_worker_that_had_no_request_says_nothing_of_the_app() {
-        assert_eq!(extremes([0, 0].into_iter()), (0, 0));
-        assert_eq!(extremes([20_000, 0, 0].into_iter()), (20_000, 20_000));
-        assert_eq!(extremes([0, 30, 7, 0, 9].into_iter()), (7, 30));
+    fn the_pace_is_that_of_all_requests_and_not_of_the_last() {
+        let pace = Pace::default();
+        assert_eq!(pace.look(10, 50), None, "too few");
+        assert_eq!(pace.look(1000, 5000), Some(5));
+        assert_eq!(pace.look(1001, 105_000), Some(104), "one was long");
+        let later = (2..200).map(|n| pace.look(n * 1000, 105_000 + n * 5000));
+        assert_eq!(later.last(), Some(Some(5)), "long ago");
+        assert_eq!(pace.look(3, 15), Some(5), "the counters begin anew");
     }
 }
