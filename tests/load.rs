@@ -219,16 +219,27 @@ fn loses_no_request_to_a_death_at_a_dangerous_point() {
         if !mode.is_process() {
             return; // An interpreter does not die alone.
         }
-        for point in points {
-            let server = Server::await_ready(faulty(mode, point), mode);
+        let directory = scratch();
+        // What a socket takes at once, and more.
+        let [small, large] = [50_000, 700_000].map(|size| {
+            let file = directory.path().join(size.to_string());
+            std::fs::write(&file, vec![b'x'; size]).unwrap();
+            format!("/wraps/real?{}", file.display())
+        });
+        let bodies = points.map(|point| match point {
             // A tiny answer is the worker's to send when it is the only one, and each of a slow
-            // app; one without a length is the shard's.
-            let (clients, path) = match point {
-                // More than a socket takes at once.
-                "own send, part" => (1, "/many_pieces/1/8000000"),
-                _ if point.starts_with("own send") => (1, "/hello"),
-                _ => (4, "/large/100/10"),
-            };
+            // app; one without a length is the shard's. The first is more than a socket takes.
+            "own send, part" => (point, 1, "/many_pieces/1/8000000"),
+            _ if point.starts_with("own send") => (point, 1, "/hello"),
+            _ => (point, 4, "/large/100/10"),
+        });
+        let files = points.into_iter().filter(|point| point.starts_with("own send"));
+        let files = files.map(|point| match point {
+            "own send, part" => (point, 1, large.as_str()),
+            _ => (point, 1, small.as_str()),
+        });
+        for (point, clients, path) in bodies.into_iter().chain(files) {
+            let server = Server::await_ready(faulty(mode, point), mode);
             std::thread::scope(|scope| {
                 for _ in 0..clients {
                     scope.spawn(|| {
@@ -253,8 +264,8 @@ fn loses_no_request_to_a_death_at_a_dangerous_point() {
             });
             // Without a death nothing was tried.
             let deaths = server.log.text().matches("died, killed by signal 9").count();
-            eprintln!("{point}: {deaths} deaths");
-            assert!(deaths > 0, "no worker died at {point:?}");
+            eprintln!("{point}, {path}: {deaths} deaths");
+            assert!(deaths > 0, "no worker died at {point:?} with {path}");
         }
     });
 }
@@ -271,6 +282,8 @@ fn faulty(mode: Mode, point: &str) -> Command {
         "--shards",
         "2",
         "--disable-logging",
+        "--socket-sndbuf",
+        "131072",
         "--isolation",
         mode.isolation,
         "--io",

@@ -1,6 +1,6 @@
 //! Answers that a worker sends by itself: the same bytes, in the same order, and nothing lost.
 
-use crate::harness::{Mode, Server, eventually, for_each_mode, packet, scratch};
+use crate::harness::{Broken, Mode, Server, eventually, for_each_mode, packet, scratch};
 
 const HELLO: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -315,6 +315,27 @@ fn a_file_does_not_wait_for_the_end_of_its_app() {
             std::fs::remove_file(&go).unwrap();
         }
         std::fs::write(&go, "").unwrap();
+    });
+}
+
+#[test]
+fn a_file_that_is_cut_short_under_way_ends_its_connection_only() {
+    for_each_mode(|mode| {
+        let server = server(mode, &["--socket-sndbuf", "16384"]);
+        let directory = scratch();
+        let file = directory.path().join("file");
+        std::fs::write(&file, vec![b'x'; 1_000_000]).unwrap();
+        let path = format!("/wraps/real?{}", file.display());
+        // The worker begins what it has met.
+        assert_eq!(server.get(&path).body.len(), 1_000_000, "{mode}");
+        let mut client = server.connect();
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        eventually("the first part", || client.has_answer());
+        std::fs::File::options().write(true).open(&file).unwrap().set_len(10).unwrap();
+        let broken = client.try_response().expect_err("there is no more of it");
+        assert!(matches!(broken, Broken::Closed(_) | Broken::Reset), "{mode}: {broken:?}");
+        assert_eq!(server.get("/hello").text(), "hello", "{mode}");
+        assert_eq!(server.get(&path).body.len(), 10, "{mode}");
     });
 }
 

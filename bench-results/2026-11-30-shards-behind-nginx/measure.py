@@ -63,11 +63,7 @@ def measure(form: str, kind: str, app: str, connections: int) -> dict:
             server.start(FORMS[form].format(**names).split(), BENCH / "apps")
             upstream = f"unix:{socket}" if kind == "unix" else socket
             passes = f"uwsgi_pass {upstream};"
-            command = nginx.command(folder, server.port, upstream, passes)
-            text = (folder / "nginx.conf").read_text()
-            text = text.replace("worker_processes 1", "worker_processes 2")
-            (folder / "nginx.conf").write_text(text)
-            server.start(command, folder)
+            server.start(nginx.command(folder, server.port, upstream, passes, 2), folder)
             for _ in range(100):
                 asked = ["curl", "-sf", f"http://127.0.0.1:{server.port}/"]
                 if subprocess.run(asked, capture_output=True).returncode == 0:

@@ -158,6 +158,15 @@ CASES = [
     Case("nginx-64", "nginx"),
     Case("nginx-64-h13", "nginx", headers=13),
     wrk("nginx-64", "nginx"),
+    # Two workers and two nginx, on both cores.
+    Case(
+        "nginx-64-w2-wrk", "nginx", workers=2, load="wrk", cores="free", needs=("processes",),
+        also=("p99_us",),
+    ),
+    Case(
+        "nginx-flask-w2-wrk", "nginx", workers=2, load="wrk", cores="free", needs=("processes",),
+        app="flask_hello", requires="flask", also=("p99_us",),
+    ),
     wrk("nginx-64-h13", "nginx", headers=13),
     Case("nginx-upload-64k", "nginx", 16, app="upload", body_bytes=64 * 1024, check_path="/digest"),
     # Idle connections: what the load beside them costs, and what each of them takes.

@@ -1,11 +1,11 @@
-"""nginx before a server: one worker process, as little configuration as that takes."""
+"""nginx before a server: as many processes as workers, as little configuration as that takes."""
 
 from pathlib import Path
 
 CONFIGURATION = """
 daemon off;
 user root;
-worker_processes 1;
+worker_processes {workers};
 error_log stderr warn;
 pid {folder}/nginx.pid;
 worker_rlimit_nofile 20000;
@@ -35,9 +35,11 @@ http {{
 """
 
 
-def command(folder: Path, port: int, upstream: str, directive: str) -> list[str]:
+def command(folder: Path, port: int, upstream: str, directive: str, workers: int) -> list[str]:
     """Writes the configuration; the command that serves with it."""
-    text = CONFIGURATION.format(folder=folder, port=port, upstream=upstream, directive=directive)
+    text = CONFIGURATION.format(
+        folder=folder, port=port, upstream=upstream, directive=directive, workers=workers
+    )
     path = folder / "nginx.conf"
     path.write_text(text)
     return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(path)]

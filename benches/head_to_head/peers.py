@@ -54,7 +54,7 @@ UWSGI = (
 )
 UWSGI_SOCKET = UWSGI.replace("--http-socket 127.0.0.1:{port}", "--socket {socket}")
 TCP = ("--socket {socket}", "--socket 127.0.0.1:{port}")
-BEHIND = "nginx with one worker process before it; its CPU and memory are counted too."
+BEHIND = "nginx before it, with as many processes; its CPU and memory are counted too."
 LAUNCHED = "{bin}/python {here}/launch.py SERVER {port} {workers} {threads} {module}:application"
 
 NO_STATIC = {"static": "it serves no files by itself"}

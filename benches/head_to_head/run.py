@@ -250,7 +250,8 @@ class Run:
         if row.nginx:
             upstream = f"unix:{folder / 's'}" if "{socket}" in row.command else f"127.0.0.1:{port}"
             passes = row.nginx.format(**names)
-            server.start([*pin, *nginx.command(folder, server.port, upstream, passes)], folder)
+            words = nginx.command(folder, server.port, upstream, passes, case.workers)
+            server.start([*pin, *words], folder)
 
     def questions(self, load: Load, peer) -> list[tuple[bytes, check.Expected, int]]:
         """What the server is asked before it is timed, and what it must answer."""

@@ -52,16 +52,20 @@ impl Queue {
         if self.thrift.pace_us.is_none() {
             return;
         }
-        let before = std::mem::take(&mut self.thrift.seen);
-        self.thrift.stuck = before.into_iter().filter(|sight| self.shows(*sight)).collect();
+        // Both keep their memory.
+        let mut seen = std::mem::take(&mut self.thrift.seen);
+        let mut stuck = std::mem::take(&mut self.thrift.stuck);
+        stuck.clear();
+        stuck.extend(seen.drain(..).filter(|sight| self.shows(*sight)));
         for &place in &self.places {
             let mut awake = self.awake(place);
             while awake != 0 {
                 let thread = awake.trailing_zeros() as usize;
                 awake &= awake - 1;
-                self.thrift.seen.push((place, thread, self.last_taken(place, thread)));
+                seen.push((place, thread, self.last_taken(place, thread)));
             }
         }
+        (self.thrift.seen, self.thrift.stuck) = (seen, stuck);
     }
 
     /// A bit for each thread at a place that serves and does not sleep.
