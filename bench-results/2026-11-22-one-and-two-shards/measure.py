@@ -1,6 +1,6 @@
 """What a second shard brings, and what sharing costs: see README.md. Writes raw.csv beside it.
 
-python3 measure.py UWRING VENV ROUNDS: lockstep must have been built (make bench BENCH=--quick).
+python3 measure.py UWRING VENV ROUNDS [FOLDER]: lockstep must have been built (make bench BENCH=--quick).
 """
 
 import csv
@@ -21,6 +21,7 @@ from server import Server, free_port  # noqa: E402
 LOCKSTEP = HERE.parents[1] / "target" / "lockstep" / "release" / "lockstep"
 UWRING, VENV = (Path(word).absolute() for word in sys.argv[1:3])
 ROUNDS = int(sys.argv[3])
+FOLDER = Path(sys.argv[4]) if len(sys.argv) > 4 else HERE
 HELLO = check.Expected("200 OK", (("Content-Length", "11"),), b"Hello World")
 # Name: the cores of each server; then for each generator its core, server and connections.
 FORMS = {
@@ -96,7 +97,7 @@ def main():
                     row = {"round": number, "app": app, "form": form}
                     rows.append(row | measure(form, app, Path(folder)))
                     print(rows[-1], flush=True)
-    with (HERE / "raw.csv").open("w") as file:
+    with (FOLDER / "raw.csv").open("w") as file:
         table = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)

@@ -16,6 +16,7 @@ mod exchange;
 mod heritage;
 mod listener;
 mod offered;
+mod pace;
 mod parking;
 mod reader;
 mod refusal;
@@ -43,7 +44,8 @@ use slab::Slab;
 
 use coalesce::Brink;
 use errand::{Desk, Errand};
-use offered::{Offered, Pace};
+use offered::Offered;
+use pace::Pace;
 use parking::Parking;
 use signal::Signal;
 use watch::Watches;
