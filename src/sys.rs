@@ -14,6 +14,7 @@ pub mod harmless;
 mod interfaces;
 mod pipe;
 mod process;
+pub mod scheduling;
 #[cfg(feature = "server")]
 pub mod signals;
 mod socket;
@@ -46,6 +47,7 @@ pub use process::{
     Memory, catches, limit_address_space, limit_files, limit_files_at_most, limit_processes,
     memory_of, set_nice,
 };
+pub use scheduling::{bind_to_cores, thread_id, yield_now};
 pub use socket::{
     Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_into,
     receive_now, receive_with_fd, reset_at_close, send_both_now, send_file_now, send_now,
@@ -324,25 +326,6 @@ pub fn poll_readable(fds: &[RawFd], timeout_ms: i32, ready: &mut Vec<bool>) {
     let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as _, timeout_ms) };
     ready.clear();
     ready.extend(polled.iter().map(|entry| count > 0 && entry.revents != 0));
-}
-
-/// Lets another thread of this core run.
-pub fn yield_now() {
-    rustix::thread::sched_yield();
-}
-
-/// This thread's kernel id.
-pub fn thread_id() -> i32 {
-    rustix::thread::gettid().as_raw_nonzero().get()
-}
-
-/// Binds the thread `tid` to these cores; an error leaves it where it was.
-pub fn bind_to_cores(tid: i32, cores: &[usize]) {
-    let mut set = rustix::thread::CpuSet::new();
-    for &core in cores.iter().filter(|&&core| core < rustix::thread::CpuSet::MAX_CPU) {
-        set.set(core);
-    }
-    let _ = rustix::thread::sched_setaffinity(Pid::from_raw(tid), &set);
 }
 
 /// The machine's name, as `uname -n` says it.

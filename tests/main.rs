@@ -54,6 +54,7 @@ mod real_apps;
 mod recycling;
 mod regression;
 mod reloads;
+mod scheduling;
 mod shards;
 mod signals;
 mod static_answers;

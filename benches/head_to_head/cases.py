@@ -78,6 +78,11 @@ CASES = [
         for connections in (1, 16, 64, 256, 1000)
     ),
     Case("tiny-64-h1-w2", "tiny", workers=2, needs=("processes",)),
+    # Two workers, and clients that have the same two cores.
+    Case(
+        "tiny-64-w2-wrk", "tiny", workers=2, load="wrk", cores="free", needs=("processes",),
+        also=("p99_us",),
+    ),
     Case("pipelined-4x16", "tiny", connections=4, pipeline=16),
     # A new connection for each request.
     Case("new-1", "new", connections=1, close=True),
@@ -86,6 +91,10 @@ CASES = [
     wrk("new-64", "new", close=True),
     Case("flask", "frameworks", app="flask_hello", requires="flask", quick=True),
     wrk("flask", "frameworks", app="flask_hello", requires="flask"),
+    Case(
+        "flask-w2-wrk", "frameworks", workers=2, load="wrk", cores="free", needs=("processes",),
+        app="flask_hello", requires="flask", also=("p99_us",),
+    ),
     # Threads that compute: what many of an app that does not wait cost.
     *(
         kind(

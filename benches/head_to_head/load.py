@@ -106,8 +106,12 @@ class Load:
         request = self.scratch / "request"
         request.write_bytes(self.request(self.case.path))
         seconds = max(WRK_SECONDS_MIN, round(self.args.seconds))
+        # Where the server has all cores, its clients have them too.
+        is_free = self.case.cores == "free"
+        where = ",".join(map(str, self.cores)) if is_free else str(self.core)
         command = [
-            "taskset", "-c", str(self.core), "wrk", "--threads", "1",
+            "taskset", "-c", where, "wrk",
+            "--threads", str(self.case.workers if is_free else 1),
             "--connections", str(self.case.connections), "--duration", f"{seconds}s",
             "--timeout", "2s", "--script", str(HERE / "wrk.lua"),
             f"http://127.0.0.1:{self.server.port}/", "--", str(request),

@@ -91,6 +91,12 @@ PEERS = [
         groups=("frameworks",),
     ),
     uwring(
+        "uwring-usual-scheduling",
+        f"{UWRING} --isolation interpreter --io uring --scheduling none",
+        "Not the default: shards run in front of who wakes them.",
+        groups=("tiny", "new", "frameworks", "computing"),
+    ),
+    uwring(
         "uwring-interpreter-epoll", f"{UWRING} --isolation interpreter --io epoll",
         "The other I/O driver.", groups=DRIVERS,
     ),

@@ -47,6 +47,7 @@ complete -c uwring -l isolation-timeout -x -d 'Let isolation auto try the app fo
 complete -c uwring -l io -x -d 'Move bytes with io_uring or epoll: auto, uring or epoll.'
 complete -c uwring -l shards -x -d 'Run this many I/O threads.'
 complete -c uwring -l affinity -x -d 'Pin shards and their workers to cores: auto, shard or none.'
+complete -c uwring -l scheduling -x -d 'Schedule shards behind who wakes them while that saves work: auto or none.'
 complete -c uwring -l coalesce-answers -d 'Send answers together that are ready within a millisecond while all workers compute.'
 complete -c uwring -s T -l enable-threads -d 'Let the app start threads.'
 complete -c uwring -s i -l single-interpreter -d 'Load all apps into one interpreter.'

@@ -52,7 +52,7 @@ pub use other_app::{OtherApp, paste_file};
 pub use pattern::Pattern;
 pub use recycling::{Algorithm, Cheaper, OnException, Recycling};
 pub use setting::{Origin, Setting};
-pub use value::{Address, Affinity, Gc, Io, Isolation, Protocol, SocketSpec};
+pub use value::{Address, Affinity, Cores, Gc, Io, Isolation, Protocol, SocketSpec};
 
 use crate::error::StartError;
 use setting::World;
@@ -142,7 +142,7 @@ pub struct Options {
     pub io: Io,
     /// At least 1; `None` leaves it to `shard_count`.
     pub shards: Option<usize>,
-    pub affinity: Affinity,
+    pub cores: Cores,
     pub coalesce_answers: bool,
     pub enable_threads: bool,
     pub single_interpreter: bool,
@@ -153,8 +153,6 @@ pub struct Options {
     /// Seconds without a request after which `die_on_idle` ends the server; 0 is never.
     pub idle: u64,
     pub die_on_idle: bool,
-    /// Cores of each worker.
-    pub cpu_affinity: Option<usize>,
     pub prio: Option<i32>,
     /// Workers that stay when there is little to do.
     pub cheaper: Option<usize>,
@@ -378,7 +376,7 @@ impl Default for Options {
             isolation_timeout: 60,
             io: Io::Auto,
             shards: None,
-            affinity: Affinity::Auto,
+            cores: Cores::default(),
             coalesce_answers: false,
             enable_threads: true,
             single_interpreter: false,
@@ -387,7 +385,6 @@ impl Default for Options {
             offload_threads: 0,
             idle: 0,
             die_on_idle: false,
-            cpu_affinity: None,
             prio: None,
             cheaper: None,
             module: None,

@@ -293,6 +293,10 @@ fn affinity(value: Value<'_>) -> Result<Affinity, Wrong> {
     value.choice("auto, shard or none", &words)
 }
 
+fn scheduling(value: Value<'_>) -> Result<bool, Wrong> {
+    value.choice("auto or none", &[("auto", true), ("none", false)])
+}
+
 /// uWSGI: 1 is on, more is the idle time. `true` is off there by accident, and on here.
 fn keepalive(value: Value<'_>) -> Result<u64, Wrong> {
     match value.seconds()? {
@@ -1022,7 +1026,16 @@ pub static TABLE: &[Opt] = &[
         section: Section::Workers,
         status: Status::Own,
         help: "Pin shards and their workers to cores: auto, shard or none.",
-        set: |options, value| Ok(options.affinity = affinity(value)?),
+        set: |options, value| Ok(options.cores.affinity = affinity(value)?),
+        ..ROW
+    },
+    Opt {
+        names: &["scheduling"],
+        takes: Takes::Text,
+        section: Section::Workers,
+        status: Status::Own,
+        help: "Schedule shards behind who wakes them while that saves work: auto or none.",
+        set: |options, value| Ok(options.cores.scheduling = scheduling(value)?),
         ..ROW
     },
     Opt {
@@ -1256,7 +1269,7 @@ pub static TABLE: &[Opt] = &[
         takes: Takes::Count,
         section: Section::Workers,
         help: "Pin each worker to this many cores.",
-        set: |options, value| Ok(options.cpu_affinity = Some(value.at_least_one()?)),
+        set: |options, value| Ok(options.cores.each = Some(value.at_least_one()?)),
         ..ROW
     },
     Opt {

@@ -85,6 +85,22 @@ pub enum Affinity {
     None,
 }
 
+/// On which cores shards and workers run, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cores {
+    pub affinity: Affinity,
+    /// Cores of each worker.
+    pub each: Option<usize>,
+    /// Shards may be scheduled behind who wakes them.
+    pub scheduling: bool,
+}
+
+impl Default for Cores {
+    fn default() -> Cores {
+        Cores { affinity: Affinity::Auto, each: None, scheduling: true }
+    }
+}
+
 /// Why a value cannot be taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wrong {

@@ -135,7 +135,7 @@ pub fn run(
         log::line(format_args!("isolation: {doubt}"));
     }
 
-    let pins = Pins::plan(options.affinity, options.cpu_affinity, shards, plan.board.workers());
+    let pins = Pins::plan(options.cores.affinity, options.cores.each, shards, plan.board.workers());
     (0..plan.board.workers()).for_each(|index| pins.pin_worker(plan.board, index));
     let driver = choose_driver(options.io)?;
     let (writer, lines) = Writer::start().map_err(|e| StartError::new(format!("log: {e}")))?;
@@ -377,6 +377,7 @@ fn start_shards(
             timeouts: timeouts(options),
             proxy_protocol: options.http.proxy_protocol,
             coalesces_answers: options.coalesce_answers,
+            may_batch: options.cores.scheduling,
             amendment: Arc::clone(&plan.amendment),
             post_buffering: options.post_buffering.filter(|&limit| limit > 0),
             files: files.clone(),

@@ -23,6 +23,7 @@ mod refusal;
 mod request_log;
 mod respond;
 mod ring;
+mod scheduling;
 mod sendfile;
 mod signal;
 mod spool;
@@ -47,6 +48,7 @@ use errand::{Desk, Errand};
 use offered::Offered;
 use pace::Pace;
 use parking::Parking;
+use scheduling::Scheduling;
 use signal::Signal;
 use watch::Watches;
 
@@ -147,6 +149,8 @@ pub struct Setup {
     pub driver: Driver,
     /// Answers may wait for each other, for as long as requests gather.
     pub coalesces_answers: bool,
+    /// The shard may be scheduled behind who wakes it.
+    pub may_batch: bool,
 }
 
 /// One shard, on its own thread.
@@ -175,6 +179,7 @@ pub struct Shard {
     /// Whether the app takes so long that each answer would wake this shard by itself.
     app_is_slow: Cell<bool>,
     pace: Pace,
+    scheduling: Scheduling,
     coalesces_answers: bool,
     /// Whether answers wait for each other while requests gather.
     holds_answers: Cell<bool>,
@@ -254,6 +259,7 @@ async fn serve(setup: Setup, parking: Parking) {
         offered: Offered::new(slots),
         app_is_slow: Cell::new(false),
         pace: Pace::default(),
+        scheduling: Scheduling::new(setup.may_batch),
         coalesces_answers: setup.coalesces_answers,
         holds_answers: Cell::new(false),
         workers_send,
@@ -288,6 +294,7 @@ async fn serve(setup: Setup, parking: Parking) {
         errands: RefCell::default(),
     });
     shard.watches.sweep(shard.now_s());
+    shard.look_at_scheduling();
     monoio::spawn(turn::turns(Rc::clone(&shard)));
     monoio::spawn(turn::ticks(Rc::clone(&shard)));
     monoio::spawn(turn::sweeps(Rc::clone(&shard)));

@@ -20,6 +20,12 @@ const SAID_BY: u64 = 64;
 const FORGOTTEN_FROM: u64 = 2048;
 
 impl Pace {
+    /// Microseconds of a request, as of the last look; None if too few are known.
+    pub(super) fn mean_us(&self) -> Option<u64> {
+        let (requests, running_us) = self.window.get();
+        (requests >= SAID_BY).then(|| running_us / requests)
+    }
+
     /// Takes the totals of now in. Microseconds of a request; None if too few are known.
     fn look(&self, requests: u64, running_us: u64) -> Option<u64> {
         let before = self.totals.replace((requests, running_us));
@@ -33,7 +39,7 @@ impl Pace {
             window = (window.0 / 2, window.1 / 2);
         }
         self.window.set(window);
-        (window.0 >= SAID_BY).then(|| window.1 / window.0)
+        self.mean_us()
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn turns(shard: Rc<Shard>) {
         if dropped > 0 {
             shard.row.bump(place::LOG_DROPPED, dropped);
         }
+        shard.look_at_delay();
         shard.coalesce(queued, &mut news).await;
     }
 }
@@ -79,6 +80,7 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         shard.turn.raise();
         shard.look_at_offered();
         shard.look_at_pace();
+        shard.look_at_scheduling();
         shard.queue.borrow_mut().slim();
         shard.row.set(place::ACTIVE, shard.watches.active() as u64);
         if let Some(files) = &shard.files {

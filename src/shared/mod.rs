@@ -111,7 +111,9 @@ pub mod shard {
     pub const GATHERED: usize = 15;
     /// Answers that waited for each other meanwhile (`coalesce-answers`).
     pub const HELD: usize = 16;
-    pub const WORDS: usize = 17;
+    /// 1 while it waits its turn when it wakes up (SCHED_BATCH).
+    pub const BATCH: usize = 17;
+    pub const WORDS: usize = 18;
 }
 
 /// One row of counters.
