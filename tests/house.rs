@@ -167,6 +167,7 @@ const SYSTEM: &[&str] = &[
     "src/sys/harmless.rs",
     "src/sys/interfaces.rs",
     "src/sys/pipe.rs",
+    "src/sys/scheduling.rs",
     "src/sys/socket.rs",
     "src/sys/title.rs",
     "src/sys/uring.rs",

@@ -5,8 +5,9 @@
 //! are switched for each. With SCHED_BATCH it waits until the other sleeps, or has had its time.
 //! Measured: docs/scaling.md.
 //!
-//! It is no good where somebody computes on the core: a long request, a stranger. So the shard looks
-//! how long it waits for its core each time, and goes back to the usual policy where that is long.
+//! It is no good where somebody computes on the core: a long request, a stranger. So the shard
+//! looks how long it waits for its core each time, and goes back to the usual policy where that is
+//! long.
 //! Workers have the usual one, for what the app starts would inherit theirs.
 
 use std::cell::Cell;
