@@ -79,9 +79,12 @@ CASES = [
     ),
     Case("tiny-64-h1-w2", "tiny", workers=2, needs=("processes",)),
     # Two workers, and clients that have the same two cores.
-    Case(
-        "tiny-64-w2-wrk", "tiny", workers=2, load="wrk", cores="free", needs=("processes",),
-        also=("p99_us",),
+    *(
+        Case(
+            f"tiny-{connections}-w2-wrk", "tiny", connections=connections, workers=2, load="wrk",
+            cores="free", needs=("processes",), also=("p99_us",),
+        )
+        for connections in (16, 64, 256)
     ),
     Case("pipelined-4x16", "tiny", connections=4, pipeline=16),
     # A new connection for each request.
@@ -108,6 +111,10 @@ CASES = [
     ),
     wrk(
         "django", "frameworks", app="django_hello", requires="django", check_path="/owed",
+    ),
+    Case(
+        "django-w2-wrk", "frameworks", workers=2, load="wrk", cores="free", needs=("processes",),
+        app="django_hello", requires="django", check_path="/owed", also=("p99_us",),
     ),
     # Bodies, both ways.
     Case("answer-10k", "bodies", connections=16, app="large", path="/10k"),

@@ -15,7 +15,7 @@ class Peer:
     # The command, split at spaces before the names are filled in: {port} {socket} (a path for a
     # unix socket) {workers} {threads} {app} (path of the app's file) {module} (its name without
     # .py; the server starts in its folder) {venv} {bin} (of the venv) {here} (this folder)
-    # {uwring} {files} (the folder of the static files). {log} and {static} stand for the fields
+    # {uwring} {before} (--before) {files} (the folder of the static files). {log} and {static} stand for the fields
     # below.
     command: str
     # What pip installs, the server first; none for uwring, which is built from this repository.
@@ -80,6 +80,11 @@ PEERS = [
     uwring(
         "uwring-interpreter", f"{UWRING} --isolation interpreter --io uring",
         "Workers are sub-interpreters in one process.",
+    ),
+    uwring(
+        "uwring-before",
+        f"{UWRING} --isolation interpreter --io uring".replace("{uwring}", "{before}"),
+        "Another build, the one before a change: only with --before.",
     ),
     uwring(
         "uwring-process", f"{UWRING} --isolation process --io uring",

@@ -35,6 +35,8 @@ def main() -> int:
     cores = sorted(os.sched_getaffinity(0))
     cases = chosen(args.cases, CASES, lambda case: case.quick or not args.quick)
     wanted = chosen(args.peers, PEERS, lambda _: True)
+    if not args.before:
+        wanted = [peer for peer in wanted if "{before}" not in peer.command]
     # Servers are stopped and what was measured is written, as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Idle connections, and the servers that inherit it, need many descriptors.
@@ -73,6 +75,7 @@ def arguments() -> argparse.Namespace:
     names = ", ".join(peer.name for peer in PEERS)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uwring", type=Path, default=ROOT / "build" / "uwring", metavar="PATH")
+    parser.add_argument("--before", type=Path, help="another build, for uwring-before", metavar="PATH")
     parser.add_argument("--peers", default="*", help=f"comma-separated, with wildcards: {names}")
     parser.add_argument("--cases", default="*", help="the same, or @group; see --list")
     parser.add_argument("--list", action="store_true", help="list the cases and end")
@@ -92,6 +95,7 @@ def arguments() -> argparse.Namespace:
     args.warmup = args.warmup or (0.1 if args.quick else 0.3)
     args.question = args.question or ("quick look" if args.quick else "head to head")
     args.uwring = args.uwring.absolute()
+    args.before = args.before and args.before.absolute()
     return args
 
 
@@ -117,8 +121,9 @@ def prepare(wanted: list[Peer], args, pythons) -> tuple[list["report.Measured"],
     peers, left_out = [], {}
     for peer in wanted:
         try:
-            if "{uwring}" in peer.command and not os.access(args.uwring, os.X_OK):
-                raise RuntimeError("there is no such command: build it, or give --uwring PATH")
+            build = args.before if "{before}" in peer.command else args.uwring
+            if not peer.install and not os.access(build, os.X_OK):
+                raise RuntimeError(f"there is no command {build}: build it, or give its path")
             minor, venv = pythons.install(peer)
         except RuntimeError as why:
             left_out[peer.name] = report.scrubbed(str(why))
@@ -127,7 +132,7 @@ def prepare(wanted: list[Peer], args, pythons) -> tuple[list["report.Measured"],
         if peer.install:
             version = f"{peer.install[0]} {pythons.version(venv, peer.install[0])}"
         else:
-            version = report.first_line([args.uwring, "--version"])
+            version = report.first_line([build, "--version"])
         peers.append(report.Measured(peer, venv, minor, version))
     return peers, left_out
 
@@ -242,7 +247,7 @@ class Run:
             "port": port, "socket": folder / "s", "workers": case.workers,
             "threads": case.threads, "app": app, "module": app.stem, "venv": peer.venv,
             "bin": peer.venv / "bin", "here": HERE, "uwring": self.args.uwring,
-            "files": self.files,
+            "before": self.args.before, "files": self.files,
         }  # fmt: skip
         words = row.command.replace("{log}", row.logged if case.logged else row.quiet)
         words = words.replace("{static}", row.static if "static" in case.needs else "")
