@@ -49,9 +49,9 @@ pub use process::{
 };
 pub use scheduling::{bind_to_cores, thread_id, yield_now};
 pub use socket::{
-    Half, accept_queue, close_on_exec, give_fd, inherit_on_exec, message_pair, receive_into,
-    receive_now, receive_with_fd, reset_at_close, send_both_now, send_file_now, send_now,
-    send_with_fd, shut, tcp_socket, tune, unread,
+    Half, accept_queue, close_on_exec, give_fd, incoming_core, inherit_on_exec, message_pair,
+    receive_into, receive_now, receive_with_fd, reset_at_close, send_both_now, send_file_now,
+    send_now, send_with_fd, shut, tcp_socket, tune, unread,
 };
 pub use users::{drop_privileges, group_id, user, user_id};
 

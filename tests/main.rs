@@ -44,6 +44,7 @@ mod log_trouble;
 mod logging;
 mod master;
 mod mounts;
+mod moving;
 mod nginx;
 mod notify;
 mod options;

@@ -9,13 +9,6 @@ use crate::harness::server::{clean, command};
 use crate::harness::traffic::Traffic;
 use crate::harness::{Mode, Server, app, eventually, for_each_mode, full, scratch};
 
-/// Waits until `count` server processes have said that they serve.
-fn await_starts(server: &Server, count: usize) {
-    server.log.find(&format!("start {count}"), |text| {
-        (text.matches("uwring is ready:").count() >= count).then_some(())
-    });
-}
-
 /// Waits until the process of that number is gone.
 fn await_gone(pid: i32) {
     let path = format!("/proc/{pid}");
@@ -42,7 +35,7 @@ fn a_reload_loses_no_request_and_closes_no_connection() {
         for reload in 1..=reloads {
             let before = traffic.requests();
             server.signal(libc::SIGHUP);
-            await_starts(&server, reload + 1);
+            server.await_starts(reload + 1);
             eventually("the load goes on", || traffic.requests() > before + 20);
             let mut pid = 0;
             eventually("a new process answers", || {
@@ -218,7 +211,7 @@ fn a_reload_while_a_restart_waits_starts_one_successor() {
     uwring::sys::kill(server_process(&server), libc::SIGKILL);
     server.log.line("trying respawn in 2 s");
     server.signal(libc::SIGHUP);
-    await_starts(&server, 2);
+    server.await_starts(2);
     // Longer than the restart would have waited.
     std::thread::sleep(std::time::Duration::from_millis(2500));
     assert_eq!(server.log.text().matches("uwring is ready:").count(), 2);
@@ -272,21 +265,21 @@ fn a_touched_file_and_the_pipe_and_the_app_ask_for_a_reload() {
     server.log.line(&format!("unable to stat() {late}"));
     write(Path::new(&touched), "now");
     server.log.line(&format!("*** {touched} has been touched"));
-    await_starts(&server, 2);
+    server.await_starts(2);
     // uWSGI 2.0.31: a file that appears is touched. One that goes is only told here.
     write(Path::new(&late), "");
     server.log.line(&format!("*** {late} has been touched"));
-    await_starts(&server, 3);
+    server.await_starts(3);
     std::fs::remove_file(&late).unwrap();
     server.log.line(&format!("{late} has been removed"));
     write(Path::new(&pipe), "r");
-    await_starts(&server, 4);
+    server.await_starts(4);
     write(Path::new(&pipe), "z");
     server.log.line("master-fifo: unknown command 'z'");
     assert_eq!(server.get("/reloads").text(), "asked");
-    await_starts(&server, 5);
+    server.await_starts(5);
     write(Path::new(&workers), "now");
-    await_starts(&server, 6);
+    server.await_starts(6);
     write(Path::new(&pipe), "s");
     server.log.line("requests, 0 exceptions");
     let pid = server_process_soon(&server);
@@ -324,7 +317,7 @@ fn a_pidfile_names_whom_to_reload_and_to_stop() {
     assert_eq!(std::fs::read_to_string(&pidfile).unwrap().trim(), server.pid().to_string());
     let run = |args: &[&str]| Process::start(command(args)).finish();
     assert_eq!(run(&["--reload", &pidfile]).0, 0);
-    await_starts(&server, 2);
+    server.await_starts(2);
     assert_eq!(run(&["--stop", &pidfile]).0, 0);
     assert_eq!(server.stop(0), 0);
     assert!(!Path::new(&pidfile).exists());
@@ -370,7 +363,7 @@ fn takes_the_sockets_that_systemd_opened() {
             assert!(server.addresses.iter().any(|name| name == at), "{:?}", server.addresses);
         }
         server.signal(libc::SIGHUP);
-        await_starts(&server, 2);
+        server.await_starts(2);
         for at in [address.as_str(), unix.to_str().unwrap()] {
             let mut client = crate::harness::Client::connect(at);
             assert_eq!(client.get("/hello").text(), "hello", "{at}");
@@ -424,17 +417,17 @@ fn a_new_binary_takes_over_under_the_same_number() {
         std::fs::rename(&broken, &binary).unwrap();
         server.signal(libc::SIGHUP);
         server.log.line("would not start");
-        await_starts(&server, 2);
+        server.await_starts(2);
 
         install("second");
         server.signal(libc::SIGHUP);
         server.log.line("which was replaced");
-        await_starts(&server, 3);
+        server.await_starts(3);
         assert_eq!(executable(), binary, "the file that lies there now");
         eventually("a new process answers", || server.worker_pid() != first);
         // The next binary knows the pipe, and its own successors.
         write(Path::new(&pipe), "r");
-        await_starts(&server, 4);
+        server.await_starts(4);
         let before = traffic.requests();
         eventually("the load goes on", || traffic.requests() > before + 20);
         let outcome = traffic.stop();

@@ -41,7 +41,7 @@ use crate::log::{self, Writer};
 use crate::options::{Io, Isolation, Options, Protocol};
 use crate::shard::{self, Door, Driver, Limits, Listening, Setup, Timeouts};
 use crate::shared::link::{News, Tie};
-use crate::shared::{Board, Mailbox, rescue};
+use crate::shared::{Board, Inbox, Mailbox, rescue};
 use crate::stats::Stats;
 use crate::sys::signals::{Signals, Starting};
 use crate::sys::{self, Sharing};
@@ -361,6 +361,7 @@ fn start_shards(
     let files = Rules::new(options).map(Arc::new);
     Rules::mappings(options).for_each(|line| log::line(format_args!("{line}")));
     let logging = prepare::logging(options);
+    let inboxes: Arc<[_]> = (0..count).map(|_| Inbox::default()).collect();
     let mut shards = Vec::with_capacity(count);
     for index in 0..count {
         let (mailbox, done) = (Mailbox::default(), Mailbox::default());
@@ -385,6 +386,7 @@ fn start_shards(
             lines: lines.clone(),
             mailbox: Mailbox::clone(&mailbox),
             legacies: Mailbox::clone(&legacies),
+            inboxes: Arc::clone(&inboxes),
             done: Mailbox::clone(&done),
             close_on_exec: matches!(workers, Workers::Interpreters(_)),
             driver,

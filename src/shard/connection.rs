@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use super::exchange::{self, Next};
 use super::heritage::Given;
 use super::listener::{Peer, Protocol};
+use super::moving::LOOK_FIRST;
 use super::reader::{HTTP_BUFFER_BYTES, PACKET_BUFFER_BYTES, Reader, reader};
 use super::stream::{Received, Stream, WriteHalf, join};
 use super::watch::Watch;
@@ -44,6 +45,8 @@ pub(super) struct Connection<F> {
     pub(super) was_copied: bool,
     /// A successor could not take it.
     pub(super) stays: bool,
+    /// Requests until it is looked where its packets arrive.
+    pub(super) until_look: u8,
 }
 
 /// Whether a balancer has said who the client is.
@@ -102,6 +105,7 @@ pub(super) async fn run(
         introduced,
         was_copied,
         stays: false,
+        until_look: LOOK_FIRST,
     };
     let life = async move {
         let end = serve(&mut connection).await;
@@ -131,6 +135,8 @@ enum Head {
     Given,
     /// Its descriptor is parked.
     Parked,
+    /// It lives on in another shard.
+    Moved,
 }
 
 /// Serves one request after another until the peer, a limit or a drain ends it.
@@ -143,7 +149,7 @@ async fn serve<F: Future<Output = Received>>(connection: &mut Connection<F>) -> 
             Rc::clone(&connection.shard).unpaused().await;
         }
         let next = match head {
-            Head::Closed | Head::Given | Head::Parked => Next::Close,
+            Head::Closed | Head::Given | Head::Parked | Head::Moved => Next::Close,
             Head::Rejected(reject) => {
                 connection.refuse(reject).await;
                 Next::Linger
@@ -216,7 +222,7 @@ impl<F: Future<Output = Received>> Connection<F> {
                 match parsed {
                     Ok(Parsed::Complete) => {
                         self.watch.clear_read();
-                        return Head::Request;
+                        return if self.moves() { Head::Moved } else { Head::Request };
                     }
                     Ok(Parsed::Partial) => {}
                     Err(reject) => return Head::Rejected(reject),

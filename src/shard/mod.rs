@@ -15,6 +15,7 @@ mod errand;
 mod exchange;
 mod heritage;
 mod listener;
+mod moving;
 mod offered;
 mod pace;
 mod parking;
@@ -54,6 +55,7 @@ use watch::Watches;
 
 pub use heritage::Door;
 pub use listener::{Listening, Protocol};
+pub use moving::Moved;
 pub use ring::{Driver, Flags, probe_rungs, probe_uring};
 
 pub use crate::proto::Limits;
@@ -65,7 +67,7 @@ use crate::request::Request;
 use crate::response::Amendment;
 use crate::response::Date;
 use crate::shared::link::Legacy;
-use crate::shared::{Board, Mailbox, Row, shard as place};
+use crate::shared::{Board, Inbox, Mailbox, Row, shard as place};
 use crate::sys::warm::Warm;
 
 /// Seconds after which something must have happened.
@@ -142,6 +144,8 @@ pub struct Setup {
     pub mailbox: Mailbox<Message>,
     /// Connections that come from a predecessor.
     pub legacies: Mailbox<Legacy>,
+    /// Where connections move to, by the shard.
+    pub inboxes: Arc<[Inbox<Moved>]>,
     /// Messages that were carried out, for the control thread to wait on.
     pub done: Mailbox<Message>,
     /// Accepted sockets must be kept from programs that the app executes.
@@ -205,6 +209,7 @@ pub struct Shard {
     /// Where connections go while this shard retires.
     heir: Cell<Option<RawFd>>,
     legacies: Mailbox<Legacy>,
+    inboxes: Arc<[Inbox<Moved>]>,
     doors: Vec<Door>,
     /// The ring, if reads can be cancelled on it.
     ring: Cell<Option<RawFd>>,
@@ -277,6 +282,7 @@ async fn serve(setup: Setup, parking: Parking) {
         held_back: RefCell::default(),
         heir: Cell::new(None),
         legacies: setup.legacies,
+        inboxes: setup.inboxes,
         doors: setup.doors,
         ring: Cell::new(match setup.driver {
             Driver::Uring(Flags::Defer) => crate::sys::uring::own_ring(),
@@ -308,6 +314,8 @@ async fn serve(setup: Setup, parking: Parking) {
         shard.ended.poll(cx)
     })
     .await;
+    // Connections that could still come would find nobody.
+    shard.settle_the_last();
     // Closes are queued operations: one more turn lets them out.
     timer::pause(Duration::from_millis(1)).await;
     // The shard's tasks outlive this function, but not their use of the log.

@@ -81,6 +81,7 @@ pub(super) async fn sweeps(shard: Rc<Shard>) {
         shard.look_at_offered();
         shard.look_at_pace();
         shard.look_at_scheduling();
+        shard.tell_core();
         shard.queue.borrow_mut().slim();
         shard.row.set(place::ACTIVE, shard.watches.active() as u64);
         if let Some(files) = &shard.files {
@@ -120,6 +121,7 @@ pub(super) async fn bells(
         for legacy in shard.legacies.take() {
             shard.adopt(legacy);
         }
+        shard.settle();
         for message in mailbox.take() {
             act(&shard, message, &mut accepting, &mut news);
             done.put(message);
@@ -158,6 +160,7 @@ fn act(
         Message::Drain => {
             shard.set_paused(false);
             shard.draining.set(true);
+            shard.settle_the_last();
             shard.heir.set(None);
             if let Some(accepting) = accepting.take() {
                 accepting.stop(shard, LastLook::Serve);
@@ -173,6 +176,7 @@ fn act(
             for legacy in shard.legacies.take() {
                 shard.adopt(legacy);
             }
+            shard.settle_the_last();
             shard.retire(heir);
             if let Some(accepting) = accepting.take() {
                 accepting.stop(shard, LastLook::Leave);

@@ -20,7 +20,7 @@ use std::sync::atomic::{
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use locks::{LOCKS_MAX, Locks, Owner};
-pub use mailbox::Mailbox;
+pub use mailbox::{Inbox, Mailbox};
 pub use signals::Raised;
 
 use crate::sys::{self, Sharing};
@@ -113,7 +113,12 @@ pub mod shard {
     pub const HELD: usize = 16;
     /// 1 while it waits its turn when it wakes up (SCHED_BATCH).
     pub const BATCH: usize = 17;
-    pub const WORDS: usize = 18;
+    /// The number of the core that it is pinned to, and one more; 0 where connections of other
+    /// shards may not come.
+    pub const CORE: usize = 18;
+    /// Connections that moved to the shard where their packets arrive.
+    pub const MOVED: usize = 19;
+    pub const WORDS: usize = 20;
 }
 
 /// One row of counters.

@@ -99,6 +99,8 @@ struct Shard {
     turns: u64,
     gathered: u64,
     held: u64,
+    /// Connections that went to the shard where their packets arrive.
+    moved: u64,
     batch_scheduling: bool,
     doorbells: u64,
     worker_sends: u64,
@@ -242,6 +244,7 @@ fn shard_entry(source: &Source, index: usize) -> Shard {
         turns: row.get(shard::TURNS),
         gathered: row.get(shard::GATHERED),
         held: row.get(shard::HELD),
+        moved: row.get(shard::MOVED),
         batch_scheduling: row.get(shard::BATCH) == 1,
         doorbells: row.get(shard::BELLS),
         worker_sends: row.get(shard::OWN_SENDS),

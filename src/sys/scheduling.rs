@@ -25,6 +25,12 @@ pub fn bind_to_cores(tid: i32, cores: &[usize]) {
     let _ = rustix::thread::sched_setaffinity(Pid::from_raw(tid), &set);
 }
 
+/// The core of the calling thread, if it may use no other.
+pub fn only_core() -> Option<usize> {
+    let set = rustix::thread::sched_getaffinity(None).ok().filter(|set| set.count() == 1)?;
+    (0..rustix::thread::CpuSet::MAX_CPU).find(|&core| set.is_set(core))
+}
+
 /// Whether the calling thread is scheduled as a system does it by default, so that nobody has asked
 /// for anything else: the usual policy, and no nice value.
 pub fn is_usual() -> bool {

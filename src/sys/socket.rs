@@ -133,6 +133,13 @@ pub fn shut(fd: RawFd, half: Half) {
     unsafe { libc::shutdown(fd, how) };
 }
 
+/// The core that received the last packet of a connection (SO_INCOMING_CPU, socket(7)).
+pub fn incoming_core(fd: RawFd) -> Option<usize> {
+    // SAFETY: the descriptor is open while the caller borrows it here.
+    let socket = unsafe { BorrowedFd::borrow_raw(fd) };
+    rustix::net::sockopt::socket_incoming_cpu(socket).ok().map(|core| core as usize)
+}
+
 /// Makes close(2) reset the connection, which a peer can tell from its end.
 pub fn reset_at_close(fd: RawFd) {
     // SAFETY: the descriptor is open while the caller borrows it here.

@@ -190,6 +190,13 @@ impl Server {
         serde_json::from_slice(&text).unwrap()
     }
 
+    /// Waits until it has said so many times that it serves.
+    pub fn await_starts(&self, count: usize) {
+        self.log.find(&format!("start {count}"), |text| {
+            (text.matches("uwring is ready:").count() >= count).then_some(())
+        });
+    }
+
     /// The pid of the process in which the app runs.
     pub fn worker_pid(&self) -> i32 {
         self.get("/pid").text().parse().unwrap()
