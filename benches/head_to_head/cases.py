@@ -33,6 +33,9 @@ class Case:
     close: bool = False
     # Requests that are sent together on a connection.
     pipeline: int = 1
+    # Requests in a second, at random moments, whether earlier ones are answered or not. In lockstep
+    # without.
+    rate: int = 0
     # "lockstep" or "wrk", which runs on the second core.
     load: str = "lockstep"
     # "same": server and generator pinned to one core. "apart": each to its own.
@@ -168,6 +171,16 @@ CASES = [
         "burning-shard-w4", "computing", 16, workers=4, app="burn", cores="free", burns=True,
         needs=("processes",), figure="p99_us",
     ),
+    # Servers that are not busy: each request finds its server asleep, or with little to do.
+    *(
+        Case(name, "rate", rate=rate, cores="apart", also=("p99_us",), **app)
+        for name, rate, app in (
+            ("rate-1000", 1000, {}),
+            ("rate-10000", 10_000, {}),
+            ("rate-flask-2000", 2000, {"app": "flask_hello", "requires": "flask"}),
+            ("rate-django-1500", 1500, {"app": "django_hello", "requires": "django"}),
+        )
+    ),
     Case("log-off", "log", headers=13),
     Case("log-on", "log", headers=13, logged=True, needs=("log",)),
     Case("nginx-1", "nginx", connections=1),
@@ -182,6 +195,11 @@ CASES = [
     Case(
         "nginx-flask-w2-wrk", "nginx", workers=2, load="wrk", cores="free", needs=("processes",),
         app="flask_hello", requires="flask", also=("p99_us",),
+    ),
+    Case("nginx-rate-1000", "nginx", rate=1000, cores="apart", also=("p99_us",)),
+    Case(
+        "nginx-flask-rate-1000", "nginx", rate=1000, cores="apart", app="flask_hello",
+        requires="flask", also=("p99_us",),
     ),
     wrk("nginx-64-h13", "nginx", headers=13),
     Case("nginx-upload-64k", "nginx", 16, app="upload", body_bytes=64 * 1024, check_path="/digest"),

@@ -38,7 +38,8 @@ class Load:
             "--connections", str(case.connections), "--headers", str(case.headers),
             "--pipeline", str(case.pipeline), "--core", str(self.core),
             *(["--body", str(self.body)] if case.body_bytes else []),
-            *(["--close"] if case.close else []), *more,
+            *(["--close"] if case.close else []),
+            *(["--rate", str(case.rate)] if case.rate else []), *more,
         ]  # fmt: skip
 
     def request(self, path: str) -> bytes:
@@ -63,7 +64,7 @@ class Load:
         return row
 
     def locked(self) -> dict:
-        """Lockstep: the server is sampled around the generator's measured time only."""
+        """Lockstep, or an open load: the server is sampled around the generator's measured time only."""
         args = self.args
         command = self.lockstep(
             "--path", self.case.path, "--expect", str(self.expected), "--paced",

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 # Cases come in groups (cases.py). A row that says nothing is measured in all of these.
 DIRECT = (
-    "tiny", "new", "bodies", "files", "frameworks", "waiting", "computing", "log", "idle", "memory",
+    "tiny", "new", "bodies", "files", "frameworks", "waiting", "computing", "rate", "log", "idle",
+    "memory",
 )  # fmt: skip
 DRIVERS = ("tiny", "new", "bodies", "idle")
 

@@ -90,7 +90,8 @@ def described(case) -> str:
         f"{many(case.connections, 'connection')} {life}",
         many(case.headers, "request header"),
         f"{many(case.workers, 'worker')} of {many(case.threads, 'thread')}",
-        f"{case.load}, cores: {case.cores}",
+        f"{case.rate:,} requests/s at random moments" if case.rate else case.load,
+        f"cores: {case.cores}",
     ]
     if case.pipeline > 1:
         parts.append(f"{case.pipeline} requests sent together")

@@ -21,6 +21,8 @@ pub(super) const LOOK_FIRST: u8 = 8;
 const LOOK_EVERY: u8 = 32;
 /// The share of its own that another shard may have more, so that two can exchange connections.
 const MORE: u64 = 16;
+/// An app that takes so long is slowed down more by a shard that has more than the others.
+const LONG_APP_US: u64 = 250;
 /// With fewer of its own it keeps what is left: their requests can run beside others'.
 const FEW: u64 = 4;
 
@@ -56,7 +58,8 @@ impl Shard {
         let of = |index: usize, place| self.board.shard(index).get(place);
         let nearer = (0..self.inboxes.len()).find(|&index| of(index, place::CORE) == core)?;
         let open = self.row.get(place::OPEN);
-        let more = if open < FEW { 0 } else { open.div_ceil(MORE) };
+        let is_long = self.pace.mean_us().is_some_and(|mean| mean >= LONG_APP_US);
+        let more = if is_long || open < FEW { 0 } else { open.div_ceil(MORE) };
         (of(nearer, place::OPEN) < open + more).then_some(nearer)
     }
 

@@ -1,6 +1,6 @@
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::answer::{self, Progress};
 use crate::options::Address;
 
 /// A connection without its whole answer after this time is hung.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug)]
 // The fields are read by `{:?}` alone, which the result line shows.
@@ -54,6 +54,11 @@ impl<'o> Reader<'o> {
 impl Connection {
     pub fn is_open(&self) -> bool {
         self.stream.is_some()
+    }
+
+    /// Its descriptor; -1 while it is closed.
+    pub fn number(&self) -> RawFd {
+        self.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd)
     }
 
     pub fn open(&mut self, address: &Address) -> Result<(), Failure> {

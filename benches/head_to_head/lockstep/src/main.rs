@@ -1,11 +1,13 @@
 //! A closed-loop load generator that works in lockstep: it sends one request on each of K
 //! connections, then reads all K answers, and repeats. Pinned to the server's core it makes CPU per
-//! request repeatable: no idle time and no wake-up across cores is in it.
+//! request repeatable: no idle time and no wake-up across cores is in it. With `--rate` the load is
+//! an open one (`at_rate.rs`).
 //!
 //! One line of JSON on stdout tells the result; the exit code is 0 also when answers were wrong,
 //! since the line says so.
 
 mod answer;
+mod at_rate;
 mod connection;
 mod options;
 mod request;
@@ -31,6 +33,12 @@ fn main() -> ExitCode {
     }
     if let Err(error) = settle_on_core(options.core) {
         eprintln!("lockstep: cannot settle on core {}: {error}", options.core);
+        return ExitCode::FAILURE;
+    }
+    if options.rate.is_some()
+        && let Err(error) = at_rate::set_exact_timers()
+    {
+        eprintln!("lockstep: prctl(): {error}");
         return ExitCode::FAILURE;
     }
     let mut load = Load::new(&options);
@@ -101,8 +109,16 @@ impl<'o> Load<'o> {
         }
     }
 
-    /// Runs whole rounds until the time is over; returns the seconds that they took.
+    /// Puts the server under load; returns for how many seconds.
     fn run(&mut self, time: Duration) -> f64 {
+        match self.options.rate {
+            Some(rate) => self.run_at(rate as f64, time),
+            None => self.run_in_lockstep(time),
+        }
+    }
+
+    /// Runs whole rounds until the time is over; returns the seconds that they took.
+    fn run_in_lockstep(&mut self, time: Duration) -> f64 {
         let start = Instant::now();
         loop {
             self.reader.hurry = false;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 pub const USAGE: &str = "usage: lockstep --addr 127.0.0.1:PORT|unix:PATH [--connections K] \
     [--seconds S] [--core C] [--headers 1|13] [--close] [--path /] [--body FILE] [--pipeline N] \
-    [--expect FILE] [--warmup S] [--paced] [--show]";
+    [--rate N] [--expect FILE] [--warmup S] [--paced] [--show]";
 
 pub enum Address {
     Tcp(SocketAddr),
@@ -28,6 +28,8 @@ pub struct Options {
     pub body: Option<Vec<u8>>,
     /// Requests that are sent together on a connection, in one write.
     pub pipeline: usize,
+    /// Requests in a second, at random moments, instead of lockstep.
+    pub rate: Option<usize>,
     /// Only print the bytes of the request.
     pub show: bool,
     /// The body that each answer must have, byte for byte; none is checked without it.
@@ -58,6 +60,7 @@ impl Options {
             path: "/".into(),
             body: None,
             pipeline: 1,
+            rate: None,
             show: false,
             expected: None,
             errors_max: 1000,
@@ -82,6 +85,7 @@ impl Options {
                 }
                 "--show" => options.show = true,
                 "--pipeline" => options.pipeline = number(&name, &value()?)?,
+                "--rate" => options.rate = Some(number(&name, &value()?)?),
                 "--body" => options.body = Some(read_file(value()?)?),
                 "--expect" => options.expected = Some(read_file(value()?)?),
                 other => return Err(format!("unknown option {other}")),
@@ -90,6 +94,9 @@ impl Options {
         options.address = address.ok_or("--addr is missing")?;
         if options.connections == 0 || options.pipeline == 0 {
             return Err("--connections, --pipeline: expected at least 1".into());
+        }
+        if options.rate == Some(0) || (options.rate.is_some() && options.pipeline > 1) {
+            return Err("--rate: expected at least 1, and no --pipeline".into());
         }
         if options.pipeline > 1 && options.close {
             return Err("--pipeline: with --close nobody would answer the second request".into());
