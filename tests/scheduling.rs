@@ -131,13 +131,35 @@ fn somebody_who_computes_on_the_core_ends_it_and_his_end_brings_it_back() {
     let server = Server::http(mode, "hello", &["--affinity", "shard", STATS[0], STATS[1]]);
     let traffic = Traffic::start(&[server.address()], "/");
     eventually("nobody computes", || batch(&server));
-    let all = threads(&server, mode);
-    let (shard, ..) = all.iter().find(|(_, name, _)| name == "uwring s1").unwrap();
-    let status = std::fs::read_to_string(format!("{shard}/status")).unwrap();
-    let core = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t"));
-    let strangers: Vec<_> = (0..2).map(|_| Stranger::on(core.unwrap())).collect();
+    let core = cores_of_shard(&server, mode);
+    let strangers: Vec<_> = (0..2).map(|_| Stranger::on(&core)).collect();
     eventually("the shard goes in front", || !batch(&server));
     drop(strangers);
     eventually("it waits its turn again", || batch(&server));
     traffic.stop();
+}
+
+/// The cores that the first shard may use.
+fn cores_of_shard(server: &Server, mode: Mode) -> String {
+    let all = threads(server, mode);
+    let (shard, ..) = all.iter().find(|(_, name, _)| name == "uwring s1").unwrap();
+    let status = std::fs::read_to_string(format!("{shard}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).unwrap().to_owned()
+}
+
+#[test]
+fn auto_lets_go_of_a_core_that_others_use() {
+    for_each_mode(|mode| {
+        let args = ["--affinity", "auto", "--processes", "2", STATS[0], STATS[1]];
+        let server = Server::http(mode, "hello", &args);
+        let core = cores_of_shard(&server, mode);
+        assert!(core.parse::<usize>().is_ok(), "one core: {core}");
+        let traffic = Traffic::start(&[server.address()], "/");
+        let strangers: Vec<_> = (0..2).map(|_| Stranger::on(&core)).collect();
+        server.log.line(&format!("core {core} is used by others: shard 1 and worker 1 are let go"));
+        assert_ne!(cores_of_shard(&server, mode), core);
+        drop(strangers);
+        let outcome = traffic.stop();
+        assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+    });
 }

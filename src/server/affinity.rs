@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::log;
 use crate::options::Affinity;
 use crate::shared::{Board, core, shard, worker};
-use crate::sys;
+use crate::sys::{self, scheduling::Statistics};
 
 /// Mean app time beyond which a worker is let go, in microseconds.
 const LONG_APP_US: u64 = 1000;
@@ -125,7 +125,7 @@ impl Pins {
     }
 
     /// Looks once a second whether a pinned worker, or all on a core, should be let go.
-    pub fn review(&mut self, board: &Board, pid_of: impl Fn(usize) -> u32) {
+    pub fn review(&mut self, board: &Board) {
         if self.of_workers.is_empty() || !self.may_let_go {
             return;
         }
@@ -144,7 +144,7 @@ impl Pins {
         self.looked = Instant::now();
         let ticks = ticks();
         for index in 0..self.groups.len() {
-            self.review_group(board, index, &pid_of, &ticks, elapsed_ns.max(1));
+            self.review_group(board, index, &ticks, elapsed_ns.max(1));
         }
     }
 
@@ -152,7 +152,6 @@ impl Pins {
         &mut self,
         board: &Board,
         index: usize,
-        pid_of: &impl Fn(usize) -> u32,
         ticks: &[(usize, Ticks)],
         elapsed_ns: u64,
     ) {
@@ -163,13 +162,12 @@ impl Pins {
         // With `auto` there are no more workers than cores, and no more shards than workers.
         let shard = self.core_of_shard(index).map(|_| board.shard(index).get(shard::THREAD_ID));
         let count = if self.released[index] { 0 } else { board.threads() };
-        let threads =
-            (0..count).map(|t| (pid_of(index), board.core(index, t).get(core::THREAD_ID)));
+        let threads = (0..count).map(|thread| board.core(index, thread).get(core::THREAD_ID));
         let mut now = Used::default();
-        for (pid, thread) in threads.chain(shard.map(|thread| (std::process::id(), thread))) {
-            let (ran_ns, waited_ns) = schedstat(pid, thread);
-            now.ran_ns += ran_ns;
-            now.waited_ns += waited_ns;
+        for thread in threads.chain(shard) {
+            let delays = Statistics::of(thread as i32).map(|told| told.read()).unwrap_or_default();
+            now.ran_ns += delays.ran_ns;
+            now.waited_ns += delays.waited_ns;
         }
         now.busy_ns = ticks.iter().find(|(id, _)| *id == core).map_or(0, |(_, t)| t.busy) * TICK_NS;
         let group = &mut self.groups[index];
@@ -197,14 +195,6 @@ impl Pins {
             self.bind(board, index, &self.all);
         }
     }
-}
-
-/// Nanoseconds that a thread ran, and that it waited to run.
-fn schedstat(pid: u32, thread: u64) -> (u64, u64) {
-    let path = format!("/proc/{pid}/task/{thread}/schedstat");
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let mut numbers = text.split_ascii_whitespace().map(|text| text.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// The cores, the one that was most idle over a few milliseconds first.

@@ -103,7 +103,7 @@ impl Control {
             if review.elapsed() >= Duration::from_secs(1) {
                 review = Instant::now();
                 let board = self.plan.board;
-                self.pins.review(board, |index| board.worker(index).get(worker::PID) as u32);
+                self.pins.review(board);
                 (0..board.workers()).for_each(|index| self.pins.pin_worker(board, index));
             }
             if let Some(code) = self.mind_spawner() {

@@ -55,9 +55,11 @@ pub fn set_batch(is_batch: bool) -> io::Result<()> {
     }
 }
 
-/// The time that a thread waited for a core while it could have run, and how often it got one.
+/// The time that a thread ran, and waited for a core while it could have run, and how often it got
+/// one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Delays {
+    pub ran_ns: u64,
     pub waited_ns: u64,
     pub times: u64,
 }
@@ -85,9 +87,9 @@ impl Statistics {
         let mut bytes = [0; 96];
         let len = self.0.read_at(&mut bytes, 0).unwrap_or(0);
         let text = std::str::from_utf8(&bytes[..len]).unwrap_or("");
-        let mut numbers = text.split_ascii_whitespace().skip(1).map(|text| text.parse());
+        let mut numbers = text.split_ascii_whitespace().map(|text| text.parse());
         let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
-        Delays { waited_ns: next(), times: next() }
+        Delays { ran_ns: next(), waited_ns: next(), times: next() }
     }
 }
 
@@ -110,7 +112,8 @@ mod tests {
             let statistics = Statistics::of(tid).expect("the kernel tells");
             let before = statistics.read();
             std::thread::sleep(std::time::Duration::from_millis(2));
-            assert!(statistics.read().times > before.times);
+            let now = statistics.read();
+            assert!(now.times > before.times && now.ran_ns > before.ran_ns);
         })
         .join()
         .unwrap();
@@ -118,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_mean_is_that_of_the_times_between() {
-        let before = Delays { waited_ns: 1000, times: 10 };
-        let now = Delays { waited_ns: 5000, times: 14 };
+        let before = Delays { waited_ns: 1000, times: 10, ..Delays::default() };
+        let now = Delays { waited_ns: 5000, times: 14, ..Delays::default() };
         assert_eq!(now.mean_ns_since(before), 1000);
         assert_eq!(before.mean_ns_since(before), 0);
         assert_eq!(Delays::default().mean_ns_since(before), 0, "the thread has ended");
