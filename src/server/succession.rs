@@ -215,13 +215,17 @@ impl Control {
 
     /// Leaves the serving to a successor.
     pub(super) fn retire(&mut self, heir: OwnedFd) {
-        if !self.ties.retires() {
-            log::line(format_args!("a successor serves: finishing the requests in flight"));
+        let is_first = !self.ties.retires();
+        if is_first {
             // It answers for the statistics too.
             self.stats = None;
         }
         let heir = self.ties.name_heir(heir);
         self.tell(Message::Retire { heir });
         self.await_shards();
+        if is_first {
+            // Said once no request begins here any more.
+            log::line(format_args!("a successor serves: finishing the requests in flight"));
+        }
     }
 }
