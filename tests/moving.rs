@@ -20,6 +20,10 @@ fn moved(server: &Server) -> u64 {
     shards.iter().map(|shard| shard["moved"].as_u64().unwrap()).sum()
 }
 
+/// An odd number of clients: one shard always has more than the other, and gives, however slow the
+/// app is.
+const CLIENTS: usize = 7;
+
 /// Runs `test` on a thread of its own, whose cores may then be changed: what the test's own thread
 /// starts would inherit them.
 fn apart<T: Send>(test: impl FnOnce() -> T + Send) -> T {
@@ -89,7 +93,7 @@ fn what_was_sent_already_moves_along() {
                 client.send("ample\r\nContent-Length: 70000\r\n\r\nbegins");
                 client.send("x".repeat(70_000 - 6));
                 assert!(client.response().text().starts_with("70000 "));
-                moved(&server) >= 8
+                moved(&server) >= 4
             });
         });
     });
@@ -125,7 +129,7 @@ fn connections_that_move_outlive_reloads() {
             }
         };
         std::thread::scope(|scope| {
-            (0..8).for_each(|first| drop(scope.spawn(move || go_round(first))));
+            (0..CLIENTS).for_each(|first| drop(scope.spawn(move || go_round(first))));
             let _stop = Stop(&stop);
             for reload in 1..=if full() { 100 } else { 4 } {
                 let before = moved(&server);
@@ -169,7 +173,7 @@ fn a_connection_that_has_moved_ends_with_its_client() {
             shards.iter().map(|shard| shard["connections"].as_u64().unwrap()).sum::<u64>()
         };
         apart(|| {
-            let mut clients: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+            let mut clients: Vec<Client> = (0..CLIENTS).map(|_| server.connect()).collect();
             let mut round = 0;
             eventually("most have moved", || {
                 send_from(round);
@@ -179,7 +183,7 @@ fn a_connection_that_has_moved_ends_with_its_client() {
                 }
                 moved(&server) > 8
             });
-            eventually("all are open, each once", || open() == 8);
+            eventually("all are open, each once", || open() == CLIENTS as u64);
         });
         eventually("all have ended", || open() == 0);
     });

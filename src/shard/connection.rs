@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use super::exchange::{self, Next};
 use super::heritage::Given;
 use super::listener::{Peer, Protocol};
-use super::moving::LOOK_FIRST;
+use super::moving::Looks;
 use super::reader::{HTTP_BUFFER_BYTES, PACKET_BUFFER_BYTES, Reader, reader};
 use super::stream::{Received, Stream, WriteHalf, join};
 use super::watch::Watch;
@@ -45,8 +45,8 @@ pub(super) struct Connection<F> {
     pub(super) was_copied: bool,
     /// A successor could not take it.
     pub(super) stays: bool,
-    /// Requests until it is looked where its packets arrive.
-    pub(super) until_look: u8,
+    /// When it is looked where its packets arrive.
+    pub(super) looks: Looks,
 }
 
 /// Whether a balancer has said who the client is.
@@ -66,6 +66,16 @@ pub(super) struct Begun {
     pub(super) introduced: Introduced,
     /// A worker process has had a copy of the socket.
     pub(super) was_copied: bool,
+    /// When it is looked where its packets arrive.
+    pub(super) looks: Looks,
+    /// Who is at the other end, if that is known; else the kernel is asked.
+    pub(super) peer: Option<Peer>,
+}
+
+impl Begun {
+    pub(super) fn new(bytes: Vec<u8>, introduced: Introduced, was_copied: bool) -> Begun {
+        Begun { bytes, introduced, was_copied, looks: Looks::default(), peer: None }
+    }
 }
 
 /// Runs one connection to its end. A panic in it ends this
@@ -86,7 +96,7 @@ pub(super) async fn run(
         Protocol::Http => HTTP_BUFFER_BYTES,
         Protocol::Uwsgi => PACKET_BUFFER_BYTES,
     };
-    let Begun { mut bytes, introduced, was_copied } = begun;
+    let Begun { mut bytes, introduced, was_copied, looks, .. } = begun;
     bytes.reserve(buffer_bytes.saturating_sub(bytes.len()));
     if bytes.is_empty() {
         // Mostly the request came with the connection: to arm a read would cost a turn of the ring.
@@ -105,7 +115,7 @@ pub(super) async fn run(
         introduced,
         was_copied,
         stays: false,
-        until_look: LOOK_FIRST,
+        looks,
     };
     let life = async move {
         let end = serve(&mut connection).await;

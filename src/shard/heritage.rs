@@ -110,7 +110,7 @@ impl Shard {
             Told::No => Introduced::No,
             Told::InFront | Told::Awaited => Introduced::Awaited,
         };
-        let begun = Begun { bytes, introduced, was_copied: false };
+        let begun = Begun::new(bytes, introduced, false);
         self.begin_again(fd, index as u32, begun);
     }
 

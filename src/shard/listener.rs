@@ -215,7 +215,7 @@ fn begin(shard: &Rc<Shard>, stream: Stream, peer: Peer, protocol: Protocol, inde
         true => Introduced::Awaited,
         false => Introduced::No,
     };
-    let begun = Begun { bytes: Vec::new(), introduced, was_copied: false };
+    let begun = Begun::new(Vec::new(), introduced, false);
     monoio::spawn(connection::run(Rc::clone(shard), stream, peer, protocol, index, begun, watched));
 }
 

@@ -17,8 +17,10 @@ use crate::shared::{Inbox, shard as place, worker};
 use crate::sys;
 
 /// Requests of a connection after which it is looked where its packets arrive, and then each time.
-pub(super) const LOOK_FIRST: u8 = 8;
-const LOOK_EVERY: u8 = 32;
+const LOOK_FIRST: u16 = 8;
+const LOOK_EVERY: u16 = 32;
+/// The same at most: after each move it is twice as many, for a client may send from all cores.
+const LOOK_EVERY_MAX: u16 = 4096;
 /// The share of its own that another shard may have more, so that two can exchange connections.
 const MORE: u64 = 16;
 /// An app that takes so long is slowed down more by a shard that has more than the others.
@@ -31,6 +33,37 @@ pub struct Moved {
     fd: OwnedFd,
     listener: u32,
     begun: Begun,
+}
+
+/// When it is looked where a connection's packets arrive.
+pub(super) struct Looks {
+    /// Requests until then.
+    left: u16,
+    every: u16,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Looks { left: LOOK_FIRST, every: LOOK_EVERY }
+    }
+}
+
+impl Looks {
+    /// Counts a request; whether it is time.
+    fn is_due(&mut self) -> bool {
+        self.left -= 1;
+        let is_due = self.left == 0;
+        if is_due {
+            self.left = self.every;
+        }
+        is_due
+    }
+
+    /// Those of the same connection in another shard.
+    fn after_a_move(&self) -> Looks {
+        let every = (self.every * 2).min(LOOK_EVERY_MAX);
+        Looks { left: self.every, every }
+    }
 }
 
 impl Shard {
@@ -58,7 +91,8 @@ impl Shard {
         let of = |index: usize, place| self.board.shard(index).get(place);
         let nearer = (0..self.inboxes.len()).find(|&index| of(index, place::CORE) == core)?;
         let open = self.row.get(place::OPEN);
-        let is_long = self.pace.mean_us().is_some_and(|mean| mean >= LONG_APP_US);
+        // As long as it is not known it may be.
+        let is_long = self.pace.mean_us().is_none_or(|mean| mean >= LONG_APP_US);
         let more = if is_long || open < FEW { 0 } else { open.div_ceil(MORE) };
         (of(nearer, place::OPEN) < open + more).then_some(nearer)
     }
@@ -86,11 +120,9 @@ impl<F: Future<Output = Received>> Connection<F> {
     /// Looks now and then where the packets arrive, and leaves the connection, with what has come
     /// of it, to the shard there; false if it stays. While no read is armed.
     pub(super) fn moves(&mut self) -> bool {
-        self.until_look -= 1;
-        if self.until_look > 0 {
+        if !self.looks.is_due() {
             return false;
         }
-        self.until_look = LOOK_EVERY;
         let shard = Rc::clone(&self.shard);
         if shard.doors[self.listener as usize].is_unix {
             return false;
@@ -99,8 +131,11 @@ impl<F: Future<Output = Received>> Connection<F> {
         // A number of its own: the runtime knows this one.
         let Ok(fd) = sys::duplicate(self.fd) else { return false };
         let bytes = std::mem::take(self.reader.bytes());
-        let begun =
-            Begun { bytes, introduced: self.introduced.clone(), was_copied: self.was_copied };
+        let begun = Begun {
+            looks: self.looks.after_a_move(),
+            peer: Some(self.peer.clone()),
+            ..Begun::new(bytes, self.introduced.clone(), self.was_copied)
+        };
         let inbox: &Inbox<Moved> = &shard.inboxes[to];
         if let Err(Moved { begun, .. }) = inbox.put(Moved { fd, listener: self.listener, begun }) {
             // It takes no more.
@@ -112,5 +147,22 @@ impl<F: Future<Output = Received>> Connection<F> {
         // It is not to be shut at the close of this number.
         self.was_copied = false;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_come_rarely_where_a_connection_has_moved_often() {
+        let mut looks = Looks::default();
+        let mut requests = || (1..).find(|_| looks.is_due()).unwrap();
+        assert_eq!([requests(), requests(), requests()], [8, 32, 32]);
+        let mut looks = looks.after_a_move();
+        let mut requests = || (1..).find(|_| looks.is_due()).unwrap();
+        assert_eq!([requests(), requests()], [32, 64]);
+        (0..20).for_each(|_| looks = looks.after_a_move());
+        assert_eq!((looks.left, looks.every), (LOOK_EVERY_MAX, LOOK_EVERY_MAX));
     }
 }

@@ -204,12 +204,13 @@ impl Shard {
         let introduced = parked.introduced();
         let Parked { fd, listener, was_copied, .. } = parked;
         self.count_open(-1);
-        let begun = Begun { bytes: Vec::new(), introduced, was_copied };
+        let begun = Begun::new(Vec::new(), introduced, was_copied);
         self.begin_again(fd, listener, begun);
     }
 
     /// Serves a connection that has been served before, here or by a predecessor.
-    pub(super) fn begin_again(self: &Rc<Shard>, fd: OwnedFd, listener: u32, begun: Begun) {
+    pub(super) fn begin_again(self: &Rc<Shard>, fd: OwnedFd, listener: u32, mut begun: Begun) {
+        let known = begun.peer.take();
         let door = &self.doors[listener as usize];
         let stream = if door.is_unix {
             let stream = std::os::unix::net::UnixStream::from(fd);
@@ -219,7 +220,8 @@ impl Shard {
         } else {
             let stream = std::net::TcpStream::from(fd);
             let set = stream.set_nonblocking(self.nonblocking);
-            let peer = set.and_then(|()| stream.peer_addr()).map(peer_of);
+            let ask = || stream.peer_addr().map(peer_of);
+            let peer = set.and_then(|()| known.map_or_else(ask, Ok));
             TcpStream::from_std(stream).and_then(|stream| Ok((Stream::Tcp(stream), peer?)))
         };
         // A client that left meanwhile has no address any more.
