@@ -161,7 +161,6 @@ fn they_stay_where_shards_are_on_no_core_of_their_own() {
     });
 }
 
-/// A client that asks nothing any more is not looked for.
 #[test]
 fn a_connection_that_has_moved_ends_with_its_client() {
     all_cores();

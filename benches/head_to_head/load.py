@@ -64,7 +64,7 @@ class Load:
         return row
 
     def locked(self) -> dict:
-        """Lockstep, or an open load: the server is sampled around the generator's measured time only."""
+        """Lockstep, or an open load: the server is sampled around the measured time only."""
         args = self.args
         command = self.lockstep(
             "--path", self.case.path, "--expect", str(self.expected), "--paced",

@@ -25,7 +25,7 @@ const LOOK_EVERY_MAX: u16 = 4096;
 const MORE: u64 = 16;
 /// An app that takes so long is slowed down more by a shard that has more than the others.
 const LONG_APP_US: u64 = 250;
-/// With fewer of its own it keeps what is left: their requests can run beside others'.
+/// With fewer of its own it only evens out: their requests can run beside others'.
 const FEW: u64 = 4;
 
 /// A connection on its way from one shard to another, between two requests.
