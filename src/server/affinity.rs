@@ -161,7 +161,9 @@ impl Pins {
         let core = self.of_workers[index];
         // With `auto` there are no more workers than cores, and no more shards than workers.
         let shard = self.core_of_shard(index).map(|_| board.shard(index).get(shard::THREAD_ID));
-        let count = if self.released[index] { 0 } else { board.threads() };
+        // The threads of a worker that is gone may be somebody else's.
+        let is_there = board.worker(index).get(worker::PID) != 0;
+        let count = if self.released[index] || !is_there { 0 } else { board.threads() };
         let threads = (0..count).map(|thread| board.core(index, thread).get(core::THREAD_ID));
         let mut now = Used::default();
         for thread in threads.chain(shard) {
